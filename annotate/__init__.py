@@ -1,0 +1,1 @@
+"""Annotate: asks a person. Load tasks, serve the labelling page, keep people and progress."""

@@ -1,0 +1,1 @@
+"""Curate: computes over many records. Pairs from judgments, exports that can prove themselves."""

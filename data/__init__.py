@@ -1,0 +1,1 @@
+"""Data: what every room knows, the record types, the store, the ledger, manifests, text and statistics."""

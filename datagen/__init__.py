@@ -1,0 +1,1 @@
+"""Datagen: asks a model."""
