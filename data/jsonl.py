@@ -5,13 +5,14 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import orjson
 
 from data.errors import BadInput, NotThere
 from data.records import Record, canonical
 
+R = TypeVar("R", bound=Record)
 MAX_LINE = 64_000_000  # bytes; a longer line is no record of ours
 
 
@@ -77,7 +78,7 @@ def read_lines(path: Path) -> Iterator[Line]:
             raise BadInput(f"{path}, after line {number}: the file cannot be read on: {error}") from None
 
 
-def read_records[R: Record](path: Path, kind: type[R]) -> Iterator[R]:
+def read_records(path: Path, kind: type[R]) -> Iterator[R]:
     """Each line as a record; the first that is none raises BadInput with file, line and field."""
     for line in read_lines(path):
         if line.problem:

@@ -1,0 +1,203 @@
+"""The ledger: one chain of events per project, each naming the rows it wrote by their hash.
+
+An event holds the hash of the event before it, so none can be changed, dropped or moved
+without every later hash failing; the rows it names are compared with what the tables hold
+now, so a row changed behind the ledger's back is found too. A cut-off tail shows against a
+head kept elsewhere: every export keeps one.
+
+Taking the chain (`take`) is also the project's lock: changes to one project happen one
+after another, in the order of its events, on both databases.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from data.records import canonical, digest
+from data.store import Tx
+
+RowHash = tuple[str, str, str]
+"""Table, key and hash of a row an event wrote."""
+
+
+class Head(NamedTuple):
+    """The newest event: its number (0 when there is none) and its hash."""
+
+    seq: int
+    hash: str
+
+
+class Chain:
+    """A project's chain, held by the transaction that will append to it."""
+
+    def __init__(self, tx: Tx, project: int, head: Head, paused: bool) -> None:
+        self.tx = tx
+        self.project = project
+        self.head = head
+        self.paused = paused
+
+    def append(self, kind: str, actor: str, rows: list[RowHash], **detail: Any) -> None:
+        """Add an event: what happened, who did it, and the hash of every row it wrote."""
+        seq, at_ms = self.head.seq + 1, self.tx.now()
+        hash_ = event_hash(self.project, seq, at_ms, kind, actor, rows, detail, self.head.hash)
+        self.tx.run(
+            "INSERT INTO ledger (project, seq, at_ms, kind, actor, rows, detail, prev, hash)"
+            " VALUES (:project, :seq, :at_ms, :kind, :actor, :rows, :detail, :prev, :hash)",
+            project=self.project,
+            seq=seq,
+            at_ms=at_ms,
+            kind=kind,
+            actor=actor,
+            rows=canonical(rows).decode(),
+            detail=canonical(detail).decode(),
+            prev=self.head.hash,
+            hash=hash_,
+        )
+        self.tx.run(
+            "UPDATE projects SET head_seq = :seq, head_hash = :hash WHERE id = :id",
+            seq=seq,
+            hash=hash_,
+            id=self.project,
+        )
+        self.head = Head(seq, hash_)
+
+
+def take(tx: Tx, project: int) -> Chain:
+    """Hold the project's chain until the transaction ends; everybody else waits."""
+    lock = " FOR UPDATE" if tx.postgresql else ""
+    row = tx.one("SELECT head_seq, head_hash, paused FROM projects WHERE id = :id" + lock, id=project)
+    assert row is not None, f"no project with id {project}"
+    return Chain(tx, project, Head(row.head_seq, row.head_hash), bool(row.paused))
+
+
+def head(tx: Tx, project: int) -> Head:
+    """The newest event's number and hash."""
+    row = tx.one("SELECT head_seq, head_hash FROM projects WHERE id = :id", id=project)
+    assert row is not None, f"no project with id {project}"
+    return Head(row.head_seq, row.head_hash)
+
+
+def event_hash(
+    project: int, seq: int, at_ms: int, kind: str, actor: str, rows: Any, detail: Any, prev: str
+) -> str:
+    """Hash of an event: of everything it holds and the hash of the event before it."""
+    return digest([project, seq, at_ms, kind, actor, rows, detail, prev])
+
+
+# What a row's hash covers. `people` is absent on purpose: a person can be erased and every proof still holds.
+
+
+def task_row(task: str, record: str) -> RowHash:
+    """A task: its whole record."""
+    return "tasks", task, digest(record)
+
+
+def slot_row(task: str, number: int, state: int, annotator: str | None, token: str | None) -> RowHash:
+    """A slot: whose it is. How long a lease still runs is not covered, since renewals are no events."""
+    return "slots", f"{task}/{number}", digest([state, annotator, token])
+
+
+def lease_row(token: str, task: str, annotator: str, shown: str, revises: str | None) -> RowHash:
+    """A lease: who was shown what, in which order."""
+    return "leases", token, digest([task, annotator, shown, revises])
+
+
+def pass_row(task: str, annotator: str, reason: str, comment: str) -> RowHash:
+    """A task passed by somebody, and why."""
+    return "passes", f"{task}/{annotator}", digest([reason, comment])
+
+
+def judgment_row(judgment: str, state: str, record: str) -> RowHash:
+    """A judgment: its whole record, and whether it counts."""
+    return "judgments", judgment, digest([state, record])
+
+
+def member_row(annotator: str, role: str) -> RowHash:
+    """Somebody's role in the project."""
+    return "members", annotator, digest(role)
+
+
+def guideline_row(version: str, language: str, text: str) -> RowHash:
+    """One guideline text."""
+    return "guidelines", f"{version}/{language}", digest(text)
+
+
+def settings_row(name: str, settings: str) -> RowHash:
+    """The project's settings."""
+    return "projects", name, digest(settings)
+
+
+def _rows_now(tx: Tx, project: int) -> Iterator[RowHash]:
+    """The hash of every covered row as the tables hold it now."""
+    of = {"project": project}
+    join = " FROM {0} x JOIN tasks t ON t.id = x.task WHERE x.project = :project"
+    for r in tx.stream("SELECT name, settings FROM projects WHERE id = :project", **of):
+        yield settings_row(r.name, r.settings)
+    for r in tx.stream("SELECT version, language, text FROM guidelines WHERE project = :project", **of):
+        yield guideline_row(r.version, r.language, r.text)
+    for r in tx.stream("SELECT annotator, role FROM members WHERE project = :project", **of):
+        yield member_row(r.annotator, r.role)
+    for r in tx.stream(
+        "SELECT t.task, x.record FROM tasks t JOIN task_records x ON x.task = t.id WHERE t.project = :project",
+        **of,
+    ):
+        yield task_row(r.task, r.record)
+    columns = "SELECT t.task, x.token, x.annotator, x.shown, x.revises"
+    for r in tx.stream(columns + join.format("leases"), **of):
+        yield lease_row(r.token, r.task, r.annotator, r.shown, r.revises)
+    for r in tx.stream("SELECT t.task, x.annotator, x.reason, x.comment" + join.format("passes"), **of):
+        yield pass_row(r.task, r.annotator, r.reason, r.comment)
+    columns = "SELECT t.task, x.number, x.state, x.annotator, x.token"
+    for r in tx.stream(columns + join.format("slots"), **of):
+        yield slot_row(r.task, r.number, r.state, r.annotator, r.token)
+    for r in tx.stream("SELECT id, state, record FROM judgments WHERE project = :project", **of):
+        yield judgment_row(r.id, r.state, r.record)
+
+
+NEVER_TOUCHED = digest([0, None, None])  # a slot nobody has claimed yet: the import makes it, no event names it
+
+
+def verify(tx: Tx, project: int, limit: int = 20, known_head: Head | None = None) -> list[str]:
+    """What does not fit, the earliest first, at most `limit` lines; an empty list when all fits.
+
+    Args:
+        known_head: a head kept elsewhere; the chain must still hold that event.
+    """
+    faults: list[str] = []
+    prev, expected = Head(0, ""), dict[tuple[str, str], tuple[str, int]]()
+    for e in tx.stream("SELECT * FROM ledger WHERE project = :project ORDER BY seq", project=project):
+        if e.seq != prev.seq + 1:
+            faults.append(f"ledger: event {prev.seq + 1} is missing")
+        rows, detail = _json(e.rows), _json(e.detail)
+        if e.prev != prev.hash or e.hash != event_hash(
+            project, e.seq, e.at_ms, e.kind, e.actor, rows, detail, e.prev
+        ):
+            faults.append(f"ledger: event {e.seq} ({e.kind}) was changed")
+        if known_head and e.seq == known_head.seq and e.hash != known_head.hash:
+            faults.append(f"ledger: event {e.seq} is not the one whose hash was kept")
+        for table, key, hash_ in rows if isinstance(rows, list) else []:
+            expected[table, key] = hash_, e.seq
+        prev = Head(e.seq, e.hash)
+        if len(faults) >= limit:
+            return faults[:limit]
+    if prev != head(tx, project):
+        faults.append(f"ledger: it ends at event {prev.seq}, the project says {head(tx, project).seq}")
+    if known_head and prev.seq < known_head.seq:
+        faults.append(f"ledger: cut off at event {prev.seq}; event {known_head.seq} was seen before")
+    for table, key, hash_ in _rows_now(tx, project):
+        told, seq = expected.pop((table, key), (None, 0))
+        if told is None and not (table == "slots" and hash_ == NEVER_TOUCHED):
+            faults.append(f"{table} {key}: no event wrote it")
+        elif told is not None and told != hash_:
+            faults.append(f"{table} {key}: not what event {seq} wrote")
+        if len(faults) >= limit:
+            return faults[:limit]
+    faults += [f"{table} {key}: gone, event {seq} wrote it" for (table, key), (_, seq) in expected.items()]
+    return faults[:limit]
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -1,0 +1,255 @@
+"""The store: what many people write at once, in SQLite or PostgreSQL.
+
+    store = open_store("sqlite:///workspace/concord.db")
+    with store.write() as tx:
+        tx.run("UPDATE projects SET paused = 1 WHERE name = :name", name="demo")
+
+SQL is written as SQL, with :named parameters, in the words both databases share; a
+`Tx` runs it. `read()` sees one frozen moment, `write()` commits whole or not at all.
+On SQLite one writer works at a time and commits reach the disk before they are
+acknowledged (WAL, synchronous=FULL).
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Row, TextClause, create_engine, event, exc, make_url, text
+
+from data.errors import BadInput, StoreDown, StoreError, StoreTooNew, one_line
+from data.schema import MIGRATIONS
+
+SQLITE_BUSY_S = 30
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=512)
+def _sql(statement: str) -> TextClause:
+    return text(statement)
+
+
+class Tx:
+    """One transaction: runs SQL text with named parameters."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.postgresql = connection.dialect.name == "postgresql"
+
+    def run(self, sql: str, **values: Any) -> int:
+        """Run a statement; returns how many rows it touched."""
+        return self._connection.execute(_sql(sql), values).rowcount
+
+    def many(self, sql: str, rows: Sequence[dict[str, Any]]) -> None:
+        """Run a statement once for each row of values."""
+        if rows:
+            self._connection.execute(_sql(sql), rows)
+
+    def one(self, sql: str, **values: Any) -> Row[Any] | None:
+        """The first row of an answer, or None."""
+        return self._connection.execute(_sql(sql), values).first()
+
+    def all(self, sql: str, **values: Any) -> Sequence[Row[Any]]:
+        """All rows of an answer."""
+        return self._connection.execute(_sql(sql), values).all()
+
+    def stream(self, sql: str, **values: Any) -> Iterator[Row[Any]]:
+        """The rows of an answer one by one, in bounded memory."""
+        options = {"yield_per": 1000}
+        yield from self._connection.execute(_sql(sql), values, execution_options=options)
+
+    def value(self, sql: str, **values: Any) -> Any:
+        """The first column of the first row, or None."""
+        row = self.one(sql, **values)
+        return None if row is None else row[0]
+
+    def now(self) -> int:
+        """The database's clock, in milliseconds since 1970: the only clock that decides a lease."""
+        if self.postgresql:
+            return int(self.value("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"))
+        return int(self.value("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"))
+
+
+class Store:
+    """An open store. Threads may share it; a process forks before it opens one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.postgresql = engine.dialect.name == "postgresql"
+        # SQLite lets one writer in and makes others poll; queueing here is fair and wakes at once.
+        self._writer = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """A transaction that only reads, all of it from the same moment."""
+        with _translated(), self.engine.connect() as connection:
+            if self.postgresql:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield Tx(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """A transaction that commits when the block ends, and leaves no trace when it raises."""
+        if self.postgresql:
+            with _translated(), self.engine.begin() as connection:
+                yield Tx(connection)
+            return
+        with self._writer, _translated(), self.engine.connect() as connection:
+            with connection.execution_options(concord_write=True).begin():
+                yield Tx(connection)
+
+    def change(self, work: Callable[[Tx], T], tries: int = 5) -> T:
+        """Run `work` in a write transaction, again when the database asks for another try.
+
+        Asked again: a deadlock or serialisation failure, and a claim that met the index
+        which keeps one person from holding a task twice.
+        """
+        for attempt in range(tries):
+            try:
+                with self.write() as tx:
+                    return work(tx)
+            except exc.IntegrityError:
+                if attempt == tries - 1:
+                    raise
+            except exc.DBAPIError as error:
+                if attempt == tries - 1 or getattr(error.orig, "sqlstate", None) not in {"40001", "40P01"}:
+                    raise
+            time.sleep(0.002 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the driver's words for 'cannot reach it' into StoreDown."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
+        if getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}:
+            raise
+        raise StoreDown(f"the store does not answer ({one_line(str(error.orig), 200)}); is it running?") from error
+    except exc.TimeoutError as error:
+        raise StoreDown("the store is too busy: no connection came free; try again") from error
+
+
+def default_url(workspace: Path) -> str:
+    """CONCORD_STORE, or SQLite in the workspace."""
+    return os.environ.get("CONCORD_STORE") or f"sqlite:///{workspace / 'concord.db'}"
+
+
+def open_store(url: str, *, create: bool = True, pool: int = 20, durable: bool = True) -> Store:
+    """Open a store and bring its schema up to date.
+
+    Args:
+        url: sqlite:///path or postgresql://user@host/name.
+        create: make a SQLite file that is not there; False raises StoreError instead.
+        pool: connections kept open.
+        durable: False skips the wait for the disk on SQLite (for simulations only).
+
+    Raises:
+        BadInput: the URL is not one of the two kinds.
+        StoreDown: it does not answer.
+        StoreTooNew: a newer Concord wrote it.
+    """
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        raise BadInput(f"'{url}' is no store URL; write sqlite:///path or postgresql://user@host/name") from None
+    family = parsed.drivername.split("+")[0]
+    if family == "sqlite":
+        engine = _open_sqlite(parsed.database, create, pool, durable)
+    elif family in ("postgresql", "postgres"):
+        engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=pool,
+            max_overflow=pool,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 4},
+        )
+    else:
+        raise BadInput(f"the store '{family}' is not supported; use sqlite:///path or postgresql://user@host/name")
+    store = Store(engine)
+    try:
+        migrate(store)
+    except exc.DatabaseError as error:
+        store.close()
+        raise StoreError(f"{url}: not a Concord store ({one_line(str(error.orig), 200)})") from None
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _open_sqlite(database: str | None, create: bool, pool: int, durable: bool) -> Engine:
+    if not database or database == ":memory:":
+        raise BadInput("a store lives in a file; write sqlite:///path/to/concord.db")
+    path = Path(database)
+    if not create and not path.exists():
+        raise StoreError(f"there is no store at {path}; load something first, or name it with --store")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"the folder {path.parent} cannot be made ({error.strerror})") from None
+    engine = create_engine(
+        f"sqlite:///{path}",
+        pool_size=pool,
+        max_overflow=pool,
+        connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_S},
+    )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # BEGIN is ours to write
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={'FULL' if durable else 'OFF'}",
+            "foreign_keys=ON",
+            "cache_size=-64000",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        write = connection.get_execution_options().get("concord_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def migrate(store: Store) -> None:
+    """Bring the schema to this version, each step in one transaction; refuse a newer store."""
+    newest = len(MIGRATIONS)
+    with store.read() as tx:
+        version = _version(tx)
+    if version == newest:
+        return
+    with store.write() as tx:
+        if store.postgresql:
+            tx.run("SELECT pg_advisory_xact_lock(7093251)")
+        version = _version(tx)
+        if version > newest:
+            raise StoreTooNew(
+                f"this store has schema {version}, this Concord knows up to {newest}; install a newer Concord"
+            )
+        for step in MIGRATIONS[version:]:
+            step(tx._connection)
+        tx.run("DELETE FROM meta WHERE key = 'schema'")
+        tx.run("INSERT INTO meta (key, value) VALUES ('schema', :value)", value=str(newest))
+
+
+def _version(tx: Tx) -> int:
+    if tx.postgresql:
+        there = tx.value("SELECT to_regclass('meta')") is not None
+    else:
+        there = tx.value("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is not None
+    return int(tx.value("SELECT value FROM meta WHERE key = 'schema'") or 0) if there else 0
