@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (Chinese punctuation and × are meant)
 """What simulated tasks say: prompts and answers of four grades, in English and Chinese.
 
 An answer's text follows from its true worth (its grade) and from how many sentences that
@@ -11,21 +12,21 @@ GRADES = ("wrong", "vague", "thin", "full")  # worst first
 
 
 class Topic(NamedTuple):
-    """A prompt with one blank, the values that fill it, and one answer per grade, worst first.
+    """A question in five wordings, the values that fill it, and one answer per grade, worst first.
 
     A value is a tuple: the first fills `{0}` of the prompt, all of them fill the answers.
     """
 
     tag: str
     language: str
-    prompt: str
+    prompts: tuple[str, str, str, str, str]
     values: list[tuple[str, ...]]
     answers: tuple[str, str, str, str]
 
 
-def sums(first: int, step: int, rate: int) -> list[tuple[str, ...]]:
-    """Twelve percentages to work out: rate, whole, the right result and a wrong one."""
-    wholes = [first + step * i for i in range(12)]
+def sums(rate: int) -> list[tuple[str, ...]]:
+    """Twelve percentages to work out: the sum, its right result, and one ten times too large."""
+    wholes = range(120, 360, 20)
     return [(f"{rate}% × {w}", str(w * rate // 100), str(w * rate // 10)) for w in wholes]
 
 
@@ -54,6 +55,8 @@ REQUESTS = [
     ("Answer my question.", "my question", "回答我的问题。", "我的问题"),
     ("Turn the music down.", "the music", "音乐小声点。", "音乐"),
     ("The room must be free by ten.", "the room", "十点前把房间腾出来。", "房间"),
+    ("Your dog barks all night.", "the barking", "你家的狗整晚在叫。", "狗叫的事"),
+    ("Don't park in front of my gate.", "the parking", "别把车停在我门口。", "停车的事"),
     ("We won't pay for the delay.", "the delay", "延误的钱我们不付。", "延误"),
 ]
 
@@ -72,44 +75,77 @@ HABITS = [
     ("play the guitar every day", "每天弹吉他"),
 ]
 
-KILOMETRES = [(km, f"{km * 621 // 100 / 10:.1f}", f"{km * 16 // 10}") for km in range(5, 65, 5)]
+# 0.6214 miles to the kilometre, rounded to a tenth in whole numbers; the wrong way round is times 1.6
+KILOMETRES = [
+    (str(k), f"{(k * 6214 + 500) // 10000}.{(k * 6214 + 500) // 1000 % 10}", str(k * 8 // 5))
+    for k in range(5, 65, 5)
+]
 
 TOPICS = [
     Topic(
         "maths",
         "en",
-        "What is {0}?",
-        sums(140, 20, 15),
+        (
+            "What is {0}?",
+            "Please work out {0} for me.",
+            "I keep getting a different result every time: how much is {0}?",
+            "Till receipt in hand, no calculator. {0} = ?",
+            "My daughter has {0} in her homework. What should she write down?",
+        ),
+        sums(15),
         (
             "{0} is {2}.",
             "You multiply the number by the rate; the result depends on how you round.",
-            "{1}",
+            "{1}.",
             "Move the decimal point for 10%, then add the rest in proportion: {0} = **{1}**.",
         ),
     ),
     Topic(
         "maths",
         "zh",
-        "{0} 等于多少？",
-        sums(200, 40, 35),
-        ("{0} = {2}。", "用这个数乘以百分比就行，结果看怎么取整。", "{1}", "先算 10%，再按比例相加：{0} = **{1}**。"),
+        (
+            "{0} 等于多少？",
+            "请帮我算一下 {0}。",
+            "手边没有计算器，{0} 是多少？",
+            "孩子的作业里有 {0}，答案应该写什么？",
+            "我每次算出来都不一样：{0} 到底得多少？",
+        ),
+        sums(35),
+        (
+            "{0} = {2}。",
+            "用这个数乘以百分比就行，结果看怎么取整。",
+            "{1}。",
+            "先算 10%，再按比例相加：{0} = **{1}**。",
+        ),
     ),
     Topic(
         "facts",
         "en",
-        "What is the capital of {0}?",
+        (
+            "What is the capital of {0}?",
+            "I am preparing a pub quiz. Which city should I accept as the capital of {0}?",
+            "Where does the government of {0} have its seat?",
+            "My nephew insists I have the capital of {0} wrong. Which city is it?",
+            "Fill in one row of my table. Country: {0}. Capital:",
+        ),
         [c[:3] for c in CAPITALS],
         (
             "The capital of {0} is {2}.",
             "{0} has several important cities, and which one counts most is debated.",
             "{1}.",
-            "The capital of {0} is **{1}**; {2} is larger or better known, but the government does not sit there.",
+            "The capital of {0} is **{1}**; {2} is larger or better known, but it is not the seat of government.",
         ),
     ),
     Topic(
         "facts",
         "zh",
-        "{0}的首都是哪里？",
+        (
+            "{0}的首都是哪里？",
+            "我在准备知识竞赛，{0}的首都应该填哪座城市？",
+            "{0}的中央政府设在哪座城市？",
+            "同学说我把{0}的首都记错了，到底是哪座城市？",
+            "帮我填一行表格。国家：{0}；首都：",
+        ),
         [c[3:] for c in CAPITALS],
         (
             "{0}的首都是{2}。",
@@ -121,7 +157,13 @@ TOPICS = [
     Topic(
         "writing",
         "en",
-        'Make this sentence polite, in one sentence: "{0}"',
+        (
+            'Make this polite, in one sentence: "{0}"',
+            'I am about to write to a neighbour: "{0}" Can you soften it? One sentence only.',
+            'How would a diplomat put "{0}" in a single sentence?',
+            'Rewrite for a formal letter, one sentence. Draft: "{0}"',
+            'My boss told me that "{0}" sounds rude. What is a courteous sentence instead?',
+        ),
         [r[:2] for r in REQUESTS],
         (
             "{0} And do it now.",
@@ -133,7 +175,13 @@ TOPICS = [
     Topic(
         "writing",
         "zh",
-        "把这句话改得礼貌一些，只用一句：“{0}”",
+        (
+            "把这句话改得礼貌一些，只用一句：“{0}”",
+            "我想给邻居留张纸条：“{0}”能说得委婉点吗？只写一句。",
+            "“{0}”——换成外交官会怎么说？一句话。",
+            "请改写成正式信函里的一句话。草稿：“{0}”",
+            "领导说“{0}”听起来太冲，换一句得体的怎么说？",
+        ),
         [r[2:] for r in REQUESTS],
         (
             "{0}快点。",
@@ -145,7 +193,13 @@ TOPICS = [
     Topic(
         "advice",
         "en",
-        "I want to {0}. Give me two concrete first steps.",
+        (
+            "I want to {0}. Give me two concrete first steps.",
+            "New year, same old resolution: {0}. Where do I begin? Two things I can do today.",
+            "Nothing I try helps me to {0}. Name two small changes that might.",
+            "A friend would like to {0} and asked me for two tips. What do I tell her?",
+            "As a coach, which two exercises would you set somebody who hopes to {0}?",
+        ),
         [h[:1] for h in HABITS],
         (
             "If you have to ask how to {0}, it will not work anyway.",
@@ -158,7 +212,13 @@ TOPICS = [
     Topic(
         "advice",
         "zh",
-        "我想{0}，请给我两个具体的起步办法。",
+        (
+            "我想{0}，请给我两个具体的起步办法。",
+            "又是新年，老愿望还是{0}。今天就能做的两件事是什么？",
+            "试了很多次都没能{0}，说两个也许管用的小改变。",
+            "朋友希望{0}，让我出两个主意，我该怎么说？",
+            "如果你是教练，对希望{0}的人会布置哪两个练习？",
+        ),
         [h[1:] for h in HABITS],
         (
             "连怎么{0}都要问，多半做不到。",
@@ -171,8 +231,14 @@ TOPICS = [
     Topic(
         "units",
         "en",
-        "Roughly how many miles are {0} kilometres?",
-        [(str(km), miles, wrong) for km, miles, wrong in KILOMETRES],
+        (
+            "Roughly how many miles are {0} kilometres?",
+            "The sign says {0} km. I think in miles; what is that?",
+            "Convert for a British reader: a road of {0} km.",
+            "Is a ride of {0} km long? Tell me in miles.",
+            "Distance left: {0} km. Miles, please, to one decimal.",
+        ),
+        list(KILOMETRES),
         (
             "{0} kilometres are about {2} miles.",
             "Miles are longer than kilometres, so it is fewer than {0}.",
@@ -183,8 +249,14 @@ TOPICS = [
     Topic(
         "units",
         "zh",
-        "{0} 公里大约是多少英里？",
-        [(str(km), miles, wrong) for km, miles, wrong in KILOMETRES],
+        (
+            "{0} 公里大约是多少英里？",
+            "路牌上写着 {0} 公里，换成英里是多少？",
+            "请为英国读者换算：全程 {0} 公里的公路。",
+            "骑行 {0} 公里算远吗？用英里告诉我。",
+            "剩余路程 {0} 公里，请换算成英里，保留一位小数。",
+        ),
+        list(KILOMETRES),
         (
             "{0} 公里大约是 {2} 英里。",
             "英里比公里长，所以比 {0} 少。",
