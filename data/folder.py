@@ -1,0 +1,219 @@
+"""Write a folder whole or not at all: under a temporary name beside its place, then renamed.
+
+    with write_folder(Path("out"), "export", {"seed": 0}) as folder:
+        folder.write("data/train.jsonl", rows)
+
+It is `.NAME.unfinished` until it is whole and on the disk. A killed run leaves only that, and
+the next run takes it away; two runs for one place are told apart by a lock. What a folder
+holds and how it is verified: data/manifest.py.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from data.errors import BadInput, Refused
+from data.manifest import MANIFEST, Manifest, make_manifest, spell, write_row_hashes
+from data.records import Record, canonical
+
+SPLITS = ("train", "validation", "test")
+_TOLD = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO),
+    *(errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST),
+}
+
+
+class Folder:
+    """A folder being written; `path` is where it is until it is whole."""
+
+    def __init__(self, path: Path, what: str, config: dict[str, Any]) -> None:
+        self.path = path
+        self.what = what
+        self.config = config
+        self.inputs: dict[str, Any] = {}
+        self.manifest: Manifest | None = None
+
+    def lines(self, name: str) -> "Lines":
+        """Open a JSONL file of this folder; a file that gets no line is not made."""
+        return Lines(self.path / name)
+
+    def write(self, name: str, rows: Iterable[Any]) -> int:
+        """Write rows (records, plain values, or whole lines as bytes) to a JSONL file; returns how many."""
+        with self.lines(name) as out:
+            for row in rows:
+                out.add(row)
+        return out.rows
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def seal(self) -> Manifest:
+        """Write README.md, row hashes and manifest; nothing may follow. The end of the block does it too."""
+        if self.manifest is None:
+            self._write_readme()
+            rows = write_row_hashes(self.path)
+            self.manifest = make_manifest(self.path, self.what, self.config, self.inputs, rows)
+            (self.path / MANIFEST).write_bytes(spell(self.manifest))
+        return self.manifest
+
+    def _write_readme(self) -> None:
+        splits = [s for s in SPLITS if (self.path / "data" / f"{s}.jsonl").exists()]
+        if splits and not (self.path / "README.md").exists():
+            self.write_text("README.md", readme(self.what, splits))
+
+
+class Lines:
+    """A JSONL file being written, one canonical line at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows = 0
+        self._file: Any = None
+
+    def add(self, row: Any) -> None:
+        """Add a record, a plain value, or a line as it is (bytes without a line break)."""
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("wb")
+        line = row if isinstance(row, bytes) else row.line() if isinstance(row, Record) else canonical(row)
+        assert b"\n" not in line, "a row is one line"
+        self._file.write(line + b"\n")
+        self.rows += 1
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def readme(what: str, splits: Iterable[str], features: str = "") -> str:
+    """A README.md by which `datasets.load_dataset(DIR)` and the Hub find the splits and nothing else.
+
+    `features` is YAML (of `dataset_info: features:`), where the columns' types must not be guessed.
+    """
+    lines = ["---", "configs:", "- config_name: default", "  data_files:"]
+    for split in splits:
+        lines += [f"  - split: {split}", f"    path: data/{split}.jsonl"]
+    lines += [features.rstrip("\n")] if features else []
+    lines += ["---", "", f"# {what}", "", "Written by Concord. `manifest.json` has the hash of every file,"]
+    lines += ["`audit/` what stands behind each row; `python -m curate.verify DIR` checks them all.", ""]
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def write_folder(out: Path, what: str, config: dict[str, Any], *, replace: bool = False) -> Iterator[Folder]:
+    """Write a folder whole: it appears at `out` when the block ends, or not at all.
+
+    Args:
+        out: where it shall lie; must not exist, or be empty, or (with `replace`) be one of ours.
+        what: the kind of folder, such as "export".
+        config: the effective configuration, JSON types only; hashed into the digest.
+        replace: put it in the place of a former one.
+
+    Raises:
+        Refused: something else lies there, or another run is writing it now.
+        BadInput: the place cannot be written.
+    """
+    out = Path(os.path.abspath(out))
+    unfinished, former = out.with_name(f".{out.name}.unfinished"), out.with_name(f".{out.name}.former")
+    with _disk_faults(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _restore(out, former)
+        _may_write(out, replace)
+        lock = _fresh(unfinished, out)
+    whole = False
+    try:
+        with _disk_faults(out):
+            folder = Folder(unfinished, what, config)
+            yield folder
+            folder.seal()
+            _flush(unfinished)
+            _may_write(out, replace)
+            if out.exists():
+                out.rename(former)
+            unfinished.rename(out)
+            whole = True
+            _flush_folder(out.parent)
+            shutil.rmtree(former, ignore_errors=True)
+    finally:
+        if not whole:  # once renamed, the temporary name may already be another run's
+            shutil.rmtree(unfinished, ignore_errors=True)
+        os.close(lock)
+
+
+def _restore(out: Path, former: Path) -> None:
+    """Undo a replacement that was killed between its two renames; take away what a finished one left."""
+    if former.exists() and not out.exists():
+        former.rename(out)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _may_write(out: Path, replace: bool) -> None:
+    if not out.name:
+        raise BadInput(f"{out} cannot be an output folder; name a new one")
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise Refused(f"{out} is there and is no folder; name another")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / MANIFEST).is_file():
+        raise Refused(f"{out} is there and was not written by Concord; name a new folder")
+    if not replace:
+        raise Refused(f"{out} is there already; name a new folder, or replace it with --force")
+
+
+def _fresh(unfinished: Path, out: Path) -> int:
+    """Make the temporary folder anew and hold it locked, so that two runs never share one."""
+    if unfinished.exists():
+        stale = os.open(unfinished, os.O_RDONLY)
+        try:
+            fcntl.flock(stale, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(unfinished)
+        except BlockingIOError:
+            raise Refused(f"another run is writing {out} now; wait for it, or name another folder") from None
+        finally:
+            os.close(stale)
+    try:
+        unfinished.mkdir()
+    except FileExistsError:
+        raise Refused(f"another run is writing {out} now; wait for it, or name another folder") from None
+    lock = os.open(unfinished, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lock
+
+
+@contextlib.contextmanager
+def _disk_faults(out: Path) -> Iterator[None]:
+    """A full or closed disk in words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _TOLD:
+            raise BadInput(f"{out} cannot be written: {error.strerror}") from error
+        raise
+
+
+def _flush(folder: Path) -> None:
+    """Bring every file and folder below to the disk, the innermost first."""
+    for here, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with open(os.path.join(here, name), "rb") as file:
+                os.fsync(file.fileno())
+        _flush_folder(Path(here))
+
+
+def _flush_folder(folder: Path) -> None:
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
