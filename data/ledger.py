@@ -77,9 +77,7 @@ def head(tx: Tx, project: int) -> Head:
     return Head(row.head_seq, row.head_hash)
 
 
-def event_hash(
-    project: int, seq: int, at_ms: int, kind: str, actor: str, rows: Any, detail: Any, prev: str
-) -> str:
+def event_hash(project: int, seq: int, at_ms: int, kind: str, actor: str, rows: Any, detail: Any, prev: str) -> str:
     """Hash of an event: of everything it holds and the hash of the event before it."""
     return digest([project, seq, at_ms, kind, actor, rows, detail, prev])
 
@@ -169,9 +167,7 @@ def verify(tx: Tx, project: int, limit: int = 20, known_head: Head | None = None
         if e.seq != prev.seq + 1:
             faults.append(f"ledger: event {prev.seq + 1} is missing")
         rows, detail = _json(e.rows), _json(e.detail)
-        if e.prev != prev.hash or e.hash != event_hash(
-            project, e.seq, e.at_ms, e.kind, e.actor, rows, detail, e.prev
-        ):
+        if e.prev != prev.hash or e.hash != event_hash(project, e.seq, e.at_ms, e.kind, e.actor, rows, detail, e.prev):
             faults.append(f"ledger: event {e.seq} ({e.kind}) was changed")
         if known_head and e.seq == known_head.seq and e.hash != known_head.hash:
             faults.append(f"ledger: event {e.seq} is not the one whose hash was kept")

@@ -36,6 +36,10 @@ def _project() -> Column:  # type: ignore[type-arg]
 
 meta = _table("meta", Column("key", Text, primary_key=True), Column("value", Text, nullable=False))
 
+counters = _table(  # numbers handed out in blocks, so that a load knows its rows' ids beforehand
+    "counters", Column("name", Text, primary_key=True), Column("value", BigInteger, nullable=False)
+)
+
 projects = _table(
     "projects",
     Column("id", Key, primary_key=True),
@@ -153,6 +157,7 @@ leases = _table(  # one row a claim, kept: who was shown what, in which order
     Column("shown", Text, nullable=False),  # JSON list of response ids
     Column("revises", Text),  # judgment id, when this is a second look at one's own answer
     Column("at_ms", BigInteger, nullable=False),
+    Index("leases_by_task", "task", "annotator"),
     rowid=False,
 )
 
@@ -228,6 +233,7 @@ ledger = _table(
 def first_tables(connection: Connection) -> None:
     """Version 1: everything above."""
     metadata.create_all(connection)
+    connection.execute(text("INSERT INTO counters (name, value) VALUES ('tasks', 0), ('projects', 0)"))
 
 
 MIGRATIONS: list[Callable[[Connection], None]] = [first_tables]

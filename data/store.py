@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, TextClause, create_engine, event, exc, make_url, text
+from sqlalchemy import Connection, Engine, Row, TextClause, bindparam, create_engine, event, exc, make_url, text
 
 from data.errors import BadInput, StoreDown, StoreError, StoreTooNew, one_line
 from data.schema import MIGRATIONS
@@ -29,8 +29,8 @@ T = TypeVar("T")
 
 
 @lru_cache(maxsize=512)
-def _sql(statement: str) -> TextClause:
-    return text(statement)
+def _sql(statement: str, lists: tuple[str, ...] = ()) -> TextClause:
+    return text(statement).bindparams(*(bindparam(name, expanding=True) for name in lists))
 
 
 class Tx:
@@ -38,6 +38,7 @@ class Tx:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._now: int | None = None
         self.postgresql = connection.dialect.name == "postgresql"
 
     def run(self, sql: str, **values: Any) -> int:
@@ -54,8 +55,9 @@ class Tx:
         return self._connection.execute(_sql(sql), values).first()
 
     def all(self, sql: str, **values: Any) -> Sequence[Row[Any]]:
-        """All rows of an answer."""
-        return self._connection.execute(_sql(sql), values).all()
+        """All rows of an answer. A list among the values fits `IN :name`."""
+        lists = tuple(name for name, value in values.items() if isinstance(value, list))
+        return self._connection.execute(_sql(sql, lists), values).all()
 
     def stream(self, sql: str, **values: Any) -> Iterator[Row[Any]]:
         """The rows of an answer one by one, in bounded memory."""
@@ -67,11 +69,26 @@ class Tx:
         row = self.one(sql, **values)
         return None if row is None else row[0]
 
+    def reserve(self, counter: str, count: int) -> int:
+        """Take `count` numbers from a counter; returns the first."""
+        last = self.value(
+            "UPDATE counters SET value = value + :count WHERE name = :name RETURNING value", count=count, name=counter
+        )
+        return int(last) - count + 1
+
     def now(self) -> int:
-        """The database's clock, in milliseconds since 1970: the only clock that decides a lease."""
-        if self.postgresql:
-            return int(self.value("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"))
-        return int(self.value("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"))
+        """The database's clock in milliseconds since 1970, read once a transaction.
+
+        The only clock that decides a lease. Read it after taking a lock: waiting takes time.
+        """
+        if self._now is None:
+            clock = (
+                "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+                if self.postgresql
+                else "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+            )
+            self._now = int(self.value(clock))
+        return self._now
 
 
 class Store:
@@ -99,9 +116,13 @@ class Store:
             with _translated(), self.engine.begin() as connection:
                 yield Tx(connection)
             return
-        with self._writer, _translated(), self.engine.connect() as connection:
-            with connection.execution_options(concord_write=True).begin():
-                yield Tx(connection)
+        with (
+            self._writer,
+            _translated(),
+            self.engine.connect() as connection,
+            connection.execution_options(concord_write=True).begin(),
+        ):
+            yield Tx(connection)
 
     def change(self, work: Callable[[Tx], T], tries: int = 5) -> T:
         """Run `work` in a write transaction, again when the database asks for another try.

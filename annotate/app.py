@@ -1,0 +1,179 @@
+"""The server: the label path, sign-in, the page's files, and Gradio, in one app.
+
+`build_app` puts them together; `annotate.serve` runs it. Our own routes are declared before
+Gradio is mounted, since Gradio answers everything else.
+"""
+
+import mimetypes
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.middleware.gzip import GZipMiddleware
+
+from annotate import accounts, assign, routes
+from annotate.middleware import Guard
+from annotate.session import Sessions
+from annotate.signin_page import join_html, signin_html
+from annotate.throttle import Throttle
+from data.errors import ConcordError, NotThere, Refused, StoreDown
+from data.store import Store
+
+PAGE = Path(__file__).parent / "page"
+STATUS = {
+    "signed_out": 401,
+    "csrf": 403,
+    "not_a_member": 403,
+    "other_person": 409,
+    "superseded": 409,
+    "lease_over": 410,
+    "bad_answer": 422,
+    "paused": 423,
+}
+
+
+def build_app(store: Store, *, base: str = "", lease_ms: int = assign.LEASE_MS, gradio: bool = True) -> FastAPI:
+    """The whole server over an open store.
+
+    Args:
+        base: path it is served under behind a proxy, such as "/label"; "" for the root.
+        lease_ms: how long a claimed task is kept for its annotator.
+        gradio: False leaves the pages out (the label path alone, for load tests).
+    """
+    app = FastAPI(title="Concord", docs_url=None, redoc_url=None, openapi_url=f"{base}/openapi.json")
+    with store.write() as tx:
+        sessions = Sessions(accounts.server_secret(tx), base + "/")
+    _errors(app)
+    app.include_router(routes.router(store, sessions, lease_ms), prefix=base)
+    _sign_in(app, store, sessions, base)
+    _files(app, base)
+    app.add_middleware(Guard, sessions=sessions, base=base)
+    app.add_middleware(GZipMiddleware, minimum_size=1000)
+    if gradio:
+        _mount_gradio(app, store, sessions, base)
+    return app
+
+
+def _mount_gradio(app: FastAPI, store: Store, sessions: Sessions, base: str) -> None:
+    from annotate.view import mount  # imports gradio, which takes seconds
+
+    def signed_in(request: Request) -> str | None:
+        """The person's id for Gradio, None when signed out."""
+        with store.read() as tx:
+            person = sessions.person(tx, request)
+        return person.id if person else None
+
+    mount(app, base, signed_in)
+
+
+def _errors(app: FastAPI) -> None:
+    """Every error of ours as {code, message}, and never a traceback."""
+
+    def said(status: int, code: str, message: str) -> JSONResponse:
+        return JSONResponse({"code": code, "message": message}, status, headers={"Cache-Control": "no-store"})
+
+    @app.exception_handler(ConcordError)
+    def concord_error(_: Request, error: ConcordError) -> JSONResponse:
+        if isinstance(error, StoreDown):
+            return said(503, "store_down", "the store does not answer; your work is kept here and sent when it is back")
+        if isinstance(error, Refused):
+            return said(STATUS.get(error.code, 400), error.code, str(error))
+        if isinstance(error, NotThere):
+            return said(404, "not_there", str(error))
+        return said(400, "bad_input", str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def bad_request(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        return said(422, "bad_answer", f"{where}: {first['msg']}")
+
+
+def _sign_in(app: FastAPI, store: Store, sessions: Sessions, base: str) -> None:
+    throttle = Throttle()
+
+    def language(request: Request) -> str:
+        chosen = request.cookies.get("lang", "")
+        accepted = request.headers.get("accept-language", "").lower()
+        return "zh" if chosen == "zh" or (not chosen and accepted.startswith("zh")) else "en"
+
+    def local(path: str) -> str:
+        """A place of ours to go to next, never another site's."""
+        ours = path.startswith(f"{base}/") and not path.startswith("//") and "\\" not in path
+        return path if ours and path.isprintable() else f"{base}/"
+
+    async def fields(request: Request) -> dict[str, str]:
+        body = (await request.body()).decode("utf-8", "replace")
+        return {key: values[-1] for key, values in parse_qs(body, keep_blank_values=True).items()}
+
+    @app.get(f"{base}/signin", response_class=HTMLResponse, include_in_schema=False)
+    def show_signin(request: Request) -> HTMLResponse:
+        place = local(request.query_params.get("next", ""))
+        return HTMLResponse(signin_html(language(request), place, base=base))
+
+    @app.post(f"{base}/signin", include_in_schema=False)
+    async def sign_in(request: Request) -> Response:
+        from starlette.concurrency import run_in_threadpool
+
+        form = await fields(request)
+        name, place = form.get("name", "")[:200], local(form.get("next", ""))
+
+        def check() -> tuple[accounts.Person | None, str]:
+            if not throttle.allows(name):
+                return None, "too_many"
+            with store.read() as tx:
+                person = accounts.check_password(tx, name, form.get("password", "")[:1000])
+            throttle.note(name, person is not None)
+            return person, "wrong"
+
+        person, why = await run_in_threadpool(check)
+        if person is None:
+            page = signin_html(language(request), place, error=why, name=name, base=base)
+            return HTMLResponse(page, 429 if why == "too_many" else 401)
+        response = RedirectResponse(place, 303)
+        sessions.sign_in(request, response, person)
+        return response
+
+    @app.get(f"{base}/join/{{link}}", response_class=HTMLResponse, include_in_schema=False)
+    def show_join(request: Request, link: str) -> HTMLResponse:
+        # Only shown: a mail program that looks at a link in advance must not use it up.
+        with store.read() as tx:
+            person = accounts.link_owner(tx, link)
+        if person is None:
+            return HTMLResponse(join_html(language(request), link, "", error="link_over", base=base), 410)
+        return HTMLResponse(join_html(language(request), link, person.name, base=base))
+
+    @app.post(f"{base}/join/{{link}}", include_in_schema=False)
+    async def join(request: Request, link: str) -> Response:
+        from starlette.concurrency import run_in_threadpool
+
+        form = await fields(request)
+
+        def use() -> accounts.Person:
+            return store.change(lambda tx: accounts.use_link(tx, link, form.get("password", "")[:1000]))
+
+        try:
+            person = await run_in_threadpool(use)
+        except Refused as refusal:
+            name = form.get("name", "")
+            page = join_html(language(request), link, name, error=refusal.code, base=base)
+            return HTMLResponse(page, 410 if refusal.code == "link_over" else 422)
+        response = RedirectResponse(f"{base}/", 303)
+        sessions.sign_in(request, response, person)
+        return response
+
+
+def _files(app: FastAPI, base: str) -> None:
+    """The page's own files; the hash in their address lets a browser keep them for good."""
+    files = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.is_file()}
+
+    @app.get(f"{base}/ui/{{version}}/{{name:path}}", include_in_schema=False)
+    def page_file(version: str, name: str) -> Response:
+        if name not in files:
+            raise NotThere("there is no such file")
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        kind = "text/javascript" if name.endswith(".js") else kind
+        lasting = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return Response(files[name].read_bytes(), media_type=kind, headers=lasting)

@@ -1,0 +1,351 @@
+"""Tasks into a project: rows from data/formats become tasks, slots and imported judgments.
+
+Rows go in by the batch, each batch in one transaction and one ledger event, so a live
+project can be fed while people work, and a load that was cut off goes on where it stopped
+when it is run again: what is known already is passed over.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from annotate.assign import DONE, extend_lane
+from annotate.projects import Project, change_settings, make_project
+from data import ledger
+from data.formats.rows import Reject, Row, Vote
+from data.jsonl import explain
+from data.ledger import RowHash
+from data.records import Criterion, Judgment, Kind, Task, content_id
+from data.store import Store, Tx
+
+BATCH = 500  # tasks a transaction: large enough to be fast, short enough that a submit hardly waits
+
+
+class Wishes(NamedTuple):
+    """What the person loading asks for; None leaves it to the row, then to the layout."""
+
+    kind: Kind | None = None
+    overlap: int | None = None
+    priority: int | None = None
+    language: str | None = None
+    criteria: tuple[Criterion, ...] = ()
+
+
+class Tally(NamedTuple):
+    """What a load did."""
+
+    tasks: int = 0
+    known: int = 0
+    judgments: int = 0
+    judgments_known: int = 0
+    surplus: int = 0
+    rejected: int = 0
+    differing: int = 0
+    """Known tasks that came again with other tags, overlap, priority or the like: the first stays."""
+    with_empty: int = 0
+    """Tasks with an empty answer, and (below) with two identical ones."""
+    with_identical: int = 0
+
+    def plus(self, **more: int) -> "Tally":
+        """The tally with these numbers added."""
+        return self._replace(**{key: getattr(self, key) + n for key, n in more.items()})
+
+
+class Entry(NamedTuple):
+    """A task ready to go in, with the judgments that came along."""
+
+    row: Row
+    task: Task
+    record: str
+
+
+def build(project: str, row: Row, wishes: Wishes) -> Task:
+    """The task a row makes in this project; ValueError says what does not fit."""
+    count = len(row.responses)
+    kind = wishes.kind or row.kind or ("ab" if count == 2 else "ranking")
+    people = sum(vote.annotator_kind == "person" for vote in row.votes)
+    return Task.make(
+        project,
+        kind,
+        row.prompt,
+        row.responses,
+        criteria=list(row.criteria or wishes.criteria) if kind == "rating" else list(row.criteria),
+        overlap=wishes.overlap or row.overlap or max(1, people),
+        priority=wishes.priority if wishes.priority is not None else row.priority or 0,
+        language=row.language or row.prompt.language or wishes.language,
+        gold=row.gold,
+        import_key=row.key,
+    )
+
+
+def load_rows(
+    store: Store,
+    name: str,
+    rows: Iterable[Row | Reject],
+    wishes: Wishes,
+    *,
+    rejected: Callable[[Reject], None],
+    loaded: Callable[[int], None] = lambda _: None,
+    source: str = "",
+) -> Tally:
+    """Load rows into the project (made with the first good row), batch by batch.
+
+    Args:
+        rejected: told each row that cannot be used, with its reason.
+        loaded: told after each batch how many rows were read since the last.
+        source: what the ledger says the tasks came from.
+    """
+    tally = Tally()
+    stream = iter(rows)
+    while batch := list(islice(stream, BATCH)):
+        entries: dict[str, Entry] = {}
+        for row in batch:
+            if isinstance(row, Reject):
+                rejected(row)
+                tally = tally.plus(rejected=1)
+                continue
+            try:
+                task = build(name, row, wishes)
+            except ValueError as error:
+                rejected(Reject(row.where, row.number, explain(error), ""))
+                tally = tally.plus(rejected=1)
+                continue
+            entries[task.id] = Entry(row, task, task.line().decode())
+        if entries:
+            more, refused = store.change(lambda tx, e=list(entries.values()): _put(tx, name, e, source))  # type: ignore[misc]
+            for reject in refused:
+                rejected(reject)
+            tally = tally.plus(**more)
+        loaded(len(batch))
+    return tally
+
+
+def _put(tx: Tx, name: str, entries: list[Entry], source: str) -> tuple[dict[str, int], list[Reject]]:
+    """One batch in: returns what to add to the tally, and the rows refused."""
+    project = make_project(tx, name)
+    kinds = sorted({*project.settings["kinds"], *(e.task.kind for e in entries)})
+    if kinds != project.settings["kinds"]:
+        change_settings(tx, project, {"kinds": kinds})
+    chain = ledger.take(tx, project.id)
+    known, entries, refused = _known(tx, project, entries)
+    fresh = [e for e in entries if e.task.id not in known]
+    numbers = _insert_tasks(tx, project, fresh)
+    events = [ledger.task_row(e.task.id, e.record) for e in fresh]
+    numbers.update({task: number for task, (number, _) in known.items()})
+    votes, counts = _insert_votes(tx, project, entries, numbers, fresh={e.task.id for e in fresh})
+    if fresh or votes:
+        chain.append("import", "", events + votes, source=source, tasks=len(fresh), judgments=counts["judgments"])
+    texts = [[r.text for r in e.task.responses] for e in fresh]
+    return {
+        **counts,
+        "tasks": len(fresh),
+        "known": len(entries) - len(fresh),
+        "rejected": len(refused),
+        "differing": sum(known[e.task.id][1] != e.record for e in entries if e.task.id in known),
+        "with_empty": sum("" in t for t in texts),
+        "with_identical": sum(len(set(t)) < len(t) for t in texts),
+    }, refused
+
+
+def _known(
+    tx: Tx, project: Project, entries: list[Entry]
+) -> tuple[dict[str, tuple[int, str]], list[Entry], list[Reject]]:
+    """Which tasks are there already (number and record), and which rows reuse an id for other content."""
+    there = tx.all(
+        "SELECT t.id, t.task, t.import_key, r.record FROM tasks t JOIN task_records r ON r.task = t.id"
+        " WHERE t.project = :project AND t.import_key IN :keys",
+        project=project.id,
+        keys=[e.task.import_key for e in entries],
+    )
+    by_key = {row.import_key: row.task for row in there}
+    clash = [e for e in entries if by_key.get(e.task.import_key, e.task.id) != e.task.id]
+    reason = "id '{}' is in project '{}' already, with other content; give this row another id"
+    refused = [
+        Reject(e.row.where, e.row.number, reason.format(e.task.import_key, project.name), e.record[:2000])
+        for e in clash
+    ]
+    clashing = {e.task.id for e in clash}
+    kept = [e for e in entries if e.task.id not in clashing]
+    return {row.task: (row.id, row.record) for row in there}, kept, refused
+
+
+def _insert_tasks(tx: Tx, project: Project, entries: list[Entry]) -> dict[str, int]:
+    """Put tasks, their records, slots and authors in, at the end of their lanes; returns their numbers."""
+    first = tx.reserve("tasks", len(entries)) if entries else 0
+    sizes: dict[tuple[int, str], int] = {}
+    for e in entries:
+        lane = (e.task.priority, e.task.language or "")
+        sizes[lane] = sizes.get(lane, 0) + 1
+    places: dict[tuple[int, str], Iterator[tuple[int, int]]] = {}
+    for (priority, language), size in sizes.items():
+        lane_id, tail = extend_lane(tx, project.id, priority, language, returned=False, by=size)
+        places[priority, language] = iter([(lane_id, tail - size + 1 + i) for i in range(size)])
+    tasks: list[dict[str, Any]] = []
+    for number, e in enumerate(entries, first):
+        lane_id, position = next(places[e.task.priority, e.task.language or ""])
+        tasks.append(
+            {
+                "id": number,
+                "task": e.task.id,
+                "project": project.id,
+                "kind": e.task.kind,
+                "lane": lane_id,
+                "position": position,
+                "overlap": e.task.overlap,
+                "key": e.task.import_key,
+                "record": e.record,
+            }
+        )
+    tx.many(
+        "INSERT INTO tasks (id, task, project, kind, lane, position, overlap, open, import_key)"
+        " VALUES (:id, :task, :project, :kind, :lane, :position, :overlap, :overlap, :key)",
+        tasks,
+    )
+    tx.many("INSERT INTO task_records (task, record) VALUES (:id, :record)", tasks)
+    tx.many(
+        "INSERT INTO slots (task, number, project) VALUES (:task, :number, :project)",
+        [{"task": t["id"], "number": n, "project": project.id} for t in tasks for n in range(t["overlap"])],
+    )
+    tx.many(
+        "INSERT INTO authors (task, annotator) VALUES (:task, :annotator) ON CONFLICT DO NOTHING",
+        [
+            {"task": number, "annotator": r.lineage.author}
+            for number, e in enumerate(entries, first)
+            for r in e.task.responses
+            if r.lineage and r.lineage.author
+        ],
+    )
+    tx.run(
+        "UPDATE projects SET tasks = tasks + :tasks, needed = needed + :needed WHERE id = :id",
+        tasks=len(tasks),
+        needed=sum(t["overlap"] for t in tasks),
+        id=project.id,
+    )
+    return {t["task"]: t["id"] for t in tasks}
+
+
+def _insert_votes(
+    tx: Tx, project: Project, entries: list[Entry], numbers: dict[str, int], fresh: set[str]
+) -> tuple[list[RowHash], dict[str, int]]:
+    """Imported judgments: a person's fills a slot (surplus when none is left), a model's or a rule's never does."""
+    counts = {"judgments": 0, "judgments_known": 0, "surplus": 0}
+    if not any(e.row.votes for e in entries):
+        return [], counts
+    imported = _imported_people(tx, project, entries)
+    tokens = {(e.task.id, vote.key): content_id("import", e.task.id, vote.key) for e in entries for vote in e.row.votes}
+    there = {
+        row.token for row in tx.all("SELECT token FROM judgments WHERE token IN :tokens", tokens=list(tokens.values()))
+    }
+    events: list[RowHash] = []
+    rows: list[dict[str, Any]] = []
+    slots: list[dict[str, Any]] = []
+    for e in entries:
+        number = numbers[e.task.id]
+        free = list(range(e.task.overlap)) if e.task.id in fresh else _free_slots(tx, number)
+        for vote in e.row.votes:
+            token = tokens[e.task.id, vote.key]
+            if token in there:
+                counts["judgments_known"] += 1
+                continue
+            record = _judgment(e.task, vote, imported.get(vote.annotator, ""), token)
+            state = "counted"
+            if vote.annotator_kind == "person":
+                if vote.verdict == "cannot_judge":
+                    state = "returned"
+                elif free:
+                    slots.append({"task": number, "number": free.pop(0), "annotator": record.annotator, "token": token})
+                    events.append(ledger.slot_row(e.task.id, slots[-1]["number"], DONE, record.annotator, token))
+                else:
+                    state = "surplus"
+            text = record.line().decode()
+            rows.append(
+                {
+                    **{key: getattr(record, key) for key in ("id", "annotator", "annotator_kind", "verdict", "token")},
+                    **{"project": project.id, "task": number, "state": state, "record": text, "now": tx.now()},
+                }
+            )
+            events.append(ledger.judgment_row(record.id, state, text))
+            counts["judgments"] += 1
+            counts["surplus"] += state == "surplus"
+    tx.many(
+        "INSERT INTO judgments (id, project, task, annotator, annotator_kind, verdict, purpose, state, token,"
+        " record, at_ms) VALUES (:id, :project, :task, :annotator, :annotator_kind, :verdict, 'import', :state,"
+        " :token, :record, :now)",
+        rows,
+    )
+    _fill(tx, project, slots)
+    return [*events, *_member_rows(imported)], counts
+
+
+def _free_slots(tx: Tx, task: int) -> list[int]:
+    rows = tx.all("SELECT number FROM slots WHERE task = :task AND state = 0 ORDER BY number", task=task)
+    return [int(row.number) for row in rows]
+
+
+def _judgment(task: Task, vote: Vote, person: str, token: str) -> Judgment:
+    annotator = person or f"{vote.annotator_kind}:{vote.annotator}"
+    given = {key: getattr(vote, key) for key in Vote._fields if key not in ("annotator", "key")}
+    return Judgment.make(
+        task_id=task.id,
+        annotator=annotator,
+        purpose="import",
+        token=token,
+        **{key: value for key, value in given.items() if value is not None},
+    )
+
+
+def _imported_people(tx: Tx, project: Project, entries: list[Entry]) -> dict[str, str]:
+    """A random id for each person who judged in the source; the table people keeps their name there."""
+    names = {v.annotator for e in entries for v in e.row.votes if v.annotator_kind == "person"}
+    ids = {}
+    for name in sorted(names):
+        full = f"{project.name}/{name}"
+        known = tx.value("SELECT id FROM people WHERE name = :name", name=full)
+        ids[name] = known or secrets.token_hex(8)
+        if not known:
+            tx.run(
+                "INSERT INTO people (id, name, active, created_ms) VALUES (:id, :name, 0, :now)",
+                id=ids[name],
+                name=full,
+                now=tx.now(),
+            )
+            tx.run(
+                "INSERT INTO members (project, annotator, role) VALUES (:project, :id, 'annotator')",
+                project=project.id,
+                id=ids[name],
+            )
+    return ids
+
+
+def _member_rows(imported: dict[str, str]) -> list[RowHash]:
+    return [ledger.member_row(person, "annotator") for person in imported.values()]
+
+
+def _fill(tx: Tx, project: Project, slots: list[dict[str, Any]]) -> None:
+    """Mark slots done by imported judgments, and count them."""
+    tx.many(
+        "UPDATE slots SET state = 2, annotator = :annotator, token = :token, until_ms = NULL"
+        " WHERE task = :task AND number = :number",
+        slots,
+    )
+    tx.many("UPDATE tasks SET open = open - 1, done = done + 1 WHERE id = :task", slots)
+    per_person: dict[str, int] = {}
+    for slot in slots:
+        per_person[slot["annotator"]] = per_person.get(slot["annotator"], 0) + 1
+    tx.many(
+        "UPDATE members SET done = done + :n WHERE project = :project AND annotator = :annotator",
+        [{"n": n, "project": project.id, "annotator": who} for who, n in per_person.items()],
+    )
+    tasks = sorted({slot["task"] for slot in slots})
+    whole = (
+        tx.all("SELECT COUNT(*) AS n FROM tasks WHERE id IN :tasks AND done = overlap", tasks=tasks)[0].n
+        if tasks
+        else 0
+    )
+    tx.run(
+        "UPDATE projects SET done = done + :done, tasks_done = tasks_done + :whole WHERE id = :id",
+        done=len(slots),
+        whole=whole,
+        id=project.id,
+    )

@@ -1,0 +1,288 @@
+"""The label path: next, submit, draft, skip, revise. Plain routes beside Gradio, outside its queue.
+
+Nothing from the browser is trusted: who asks comes from the signed cookie, which slot and
+which responses from the lease kept in the store. Errors are JSON {code, message}.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from annotate import answers, assign
+from annotate.accounts import Person, role_in
+from annotate.assign import Lease
+from annotate.present import Answer, answer_fields, answer_view, task_view
+from annotate.projects import Project, all_projects, find_project, guidelines
+from annotate.render import render_guidelines
+from annotate.session import Sessions, check_csrf
+from data.errors import NotThere, Refused
+from data.records import Judgment
+from data.store import Store, Tx
+from data.text import excerpt
+
+T = TypeVar("T")
+MAX_DRAFT = 2_000_000  # bytes
+SkipReason = Literal["too_long", "not_my_language", "not_my_field", "upsetting", "broken", "other"]
+
+
+class DraftBody(BaseModel):
+    """An unfinished answer; `seq` grows with every change, so that an older one never wins."""
+
+    model_config = ConfigDict(extra="forbid")
+    seq: int = Field(ge=0)
+    answer: dict[str, Any]
+    active_ms: int = Field(0, ge=0, le=24 * 3600 * 1000)
+
+
+class SubmitBody(BaseModel):
+    """A finished answer and the milliseconds its writer was active."""
+
+    model_config = ConfigDict(extra="forbid")
+    answer: Answer
+    active_ms: int = Field(0, ge=0, le=24 * 3600 * 1000)
+
+
+class SkipBody(BaseModel):
+    """Why a task is given back."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: SkipReason
+    comment: str = Field("", max_length=2000)
+
+
+def progress(tx: Tx, project: Project, person: str, day_ms: int = 24 * 3600 * 1000) -> dict[str, int]:
+    """Where this person and the project stand; today is the day in UTC."""
+    mine = tx.value(
+        "SELECT done FROM members WHERE project = :project AND annotator = :person", project=project.id, person=person
+    )
+    today = tx.value(
+        "SELECT COUNT(*) FROM judgments WHERE annotator = :person AND project = :project AND at_ms >= :since"
+        " AND supersedes IS NULL",
+        project=project.id,
+        person=person,
+        since=tx.now() // day_ms * day_ms,
+    )
+    return {
+        "mine": mine or 0,
+        "mine_today": today,
+        "done": project.done,
+        "needed": project.needed,
+        "tasks": project.tasks,
+        "tasks_done": project.tasks_done,
+    }
+
+
+def _member(tx: Tx, name: str, person: Person) -> Project:
+    """The project, if this person belongs to it; the same words whether it is there or not."""
+    try:
+        project = find_project(tx, name)
+    except NotThere:
+        raise Refused("you are not a member of this project", "not_a_member") from None
+    if role_in(tx, project.id, person.id) is None:
+        raise Refused("you are not a member of this project", "not_a_member")
+    return project
+
+
+def _lease_view(tx: Tx, lease: Lease, project: Project) -> Callable[[], dict[str, Any]]:
+    """Reads what the view needs; the function returned renders it, after the transaction."""
+    kept = answers.draft(tx, lease.token)
+    version = guidelines(tx, project.id)[0]
+    revised = (
+        Judgment.model_validate_json(tx.value("SELECT record FROM judgments WHERE id = :id", id=lease.revises))
+        if lease.revises
+        else None
+    )
+
+    def view() -> dict[str, Any]:
+        return {
+            "token": lease.token,
+            "expires_in_s": lease.expires_in_ms // 1000,
+            **task_view(lease.task, lease.shown),
+            "allow_unplaced": project.settings["allow_unplaced"],
+            "guideline_version": version,
+            "draft": {"seq": kept[0], **json.loads(kept[1])} if kept else None,
+            "revises": {"judgment": revised.id, "answer": answer_view(revised)} if revised else None,
+        }
+
+    return view
+
+
+def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) -> APIRouter:
+    """The routes, over a store and the sessions of the server they run in."""
+    api = APIRouter(prefix="/api", tags=["label path"])
+    changing = [Depends(check_csrf)]
+
+    def as_person(request: Request, work: Callable[[Tx, Person], T]) -> T:
+        return store.change(lambda tx: work(tx, sessions.require(tx, request)))
+
+    @api.get("/me")
+    def me(request: Request) -> dict[str, Any]:
+        """Who is signed in, and their projects."""
+        with store.read() as tx:
+            person = sessions.require(tx, request)
+            return {
+                "person": {"id": person.id, "name": person.name},
+                "languages": person.languages,
+                "projects": [_project_view(tx, p, person) for p in all_projects(tx) if role_in(tx, p.id, person.id)],
+            }
+
+    @api.get("/projects/{project}/guidelines")
+    def project_guidelines(request: Request, project: str) -> dict[str, Any]:
+        """The newest guidelines, rendered, by language."""
+        with store.read() as tx:
+            version, texts = guidelines(tx, _member(tx, project, sessions.require(tx, request)).id)
+        return {"version": version, "texts": {language: render_guidelines(text) for language, text in texts.items()}}
+
+    @api.post("/projects/{project}/next", dependencies=changing)
+    def next_task(request: Request, project: str) -> dict[str, Any]:
+        """The task to judge now; asked again, the same one until it is submitted or skipped."""
+
+        def work(tx: Tx, person: Person) -> tuple[Callable[[], dict[str, Any]] | None, str | None, int, dict[str, int]]:
+            found = _member(tx, project, person)
+            try:
+                lease = assign.claim(tx, found.id, person.id, lease_ms=lease_ms)
+            except Refused as refusal:
+                if refusal.code != "paused":
+                    raise
+                return None, "paused", 0, progress(tx, found, person.id)
+            if lease is None:
+                return None, "none_left", with_others(tx, found, person.id), progress(tx, found, person.id)
+            return _lease_view(tx, lease, found), None, 0, progress(tx, found, person.id)
+
+        view, reason, others, stand = as_person(request, work)
+        return {"task": view() if view else None, "reason": reason, "with_others": others, "progress": stand}
+
+    @api.put("/leases/{token}/draft", dependencies=changing)
+    def put_draft(request: Request, token: str, body: DraftBody) -> dict[str, int]:
+        """Keep an unfinished answer."""
+        text = json.dumps({"answer": body.answer, "active_ms": body.active_ms}, ensure_ascii=True)
+        if len(text) > MAX_DRAFT:
+            raise Refused(f"a draft has at most {MAX_DRAFT:,} bytes", "bad_answer")
+        return {"seq": as_person(request, lambda tx, who: answers.save_draft(tx, who.id, token, body.seq, text))}
+
+    @api.post("/leases/{token}/renew", dependencies=changing)
+    def renew(request: Request, token: str) -> dict[str, int]:
+        """Keep the task a full lease longer."""
+        if not as_person(request, lambda tx, who: assign.renew(tx, token, who.id, lease_ms=lease_ms)):
+            raise Refused("the time for this task ran out; what you submit still counts if it is free", "lease_over")
+        return {"expires_in_s": lease_ms // 1000}
+
+    @api.post("/leases/{token}/submit", dependencies=changing)
+    def submit(request: Request, token: str, body: SubmitBody) -> dict[str, Any]:
+        """Hand in an answer; sent twice with one token it is kept once."""
+
+        def work(tx: Tx, person: Person) -> dict[str, Any]:
+            lease = assign.lease_of(tx, token, person.id)
+            project = find_project(tx, lease.task.project)
+            outcome = answers.submitted(tx, token)
+            if outcome is None:
+                fields = answer_fields(
+                    lease.task, lease.shown, body.answer, allow_unplaced=project.settings["allow_unplaced"]
+                )
+                fields["active_seconds"] = body.active_ms / 1000
+                fields["guideline_version"] = guidelines(tx, project.id)[0]
+                outcome = answers.submit(tx, person.id, token, fields)
+            stand = progress(tx, find_project(tx, project.name), person.id)
+            return {"judgment": outcome.judgment, "state": outcome.state, "progress": stand}
+
+        return as_person(request, work)
+
+    @api.post("/leases/{token}/skip", dependencies=changing)
+    def skip(request: Request, token: str, body: SkipBody) -> dict[str, Any]:
+        """Give the task back with a reason; it goes to others."""
+
+        def work(tx: Tx, person: Person) -> dict[str, Any]:
+            lease = assign.lease_of(tx, token, person.id)
+            answers.skip(tx, person.id, token, body.reason, body.comment)
+            return {"progress": progress(tx, find_project(tx, lease.task.project), person.id)}
+
+        return as_person(request, work)
+
+    @api.get("/projects/{project}/mine")
+    def mine(request: Request, project: str, limit: int = 50, before: int | None = None) -> dict[str, Any]:
+        """One's own judgments, the newest first; only the latest form of each."""
+        with store.read() as tx:
+            person = sessions.require(tx, request)
+            return my_judgments(tx, _member(tx, project, person), person.id, max(1, min(limit, 200)), before)
+
+    @api.post("/judgments/{judgment}/revise", dependencies=changing)
+    def revise(request: Request, judgment: str) -> dict[str, Any]:
+        """Open one's own judgment again; the new answer supersedes it."""
+
+        def work(tx: Tx, person: Person) -> Callable[[], dict[str, Any]]:
+            lease, _ = answers.revise(tx, person.id, judgment)
+            return _lease_view(tx, lease, find_project(tx, lease.task.project))
+
+        return {"task": as_person(request, work)()}
+
+    @api.post("/signout", dependencies=changing, status_code=204)
+    def sign_out() -> Response:
+        """End the session in this browser."""
+        response = Response(status_code=204)
+        sessions.sign_out(response)
+        return response
+
+    return api
+
+
+def _project_view(tx: Tx, project: Project, person: Person) -> dict[str, Any]:
+    stand = progress(tx, project, person.id)
+    return {
+        "name": project.name,
+        "title": project.settings["title"] or project.name,
+        "role": role_in(tx, project.id, person.id),
+        "kinds": project.settings["kinds"],
+        "mine_done": stand["mine"],
+        "tasks_done": project.tasks_done,
+        "tasks": project.tasks,
+        "guideline_version": guidelines(tx, project.id)[0],
+        "paused": project.paused,
+        "content_warning": project.settings["content_warning"],
+    }
+
+
+def with_others(tx: Tx, project: Project, person: str) -> int:
+    """Tasks that somebody else holds and that may come back to this person."""
+    return int(
+        tx.value(
+            "SELECT COUNT(DISTINCT s.task) FROM slots s WHERE s.project = :project AND s.state = 1"
+            " AND s.annotator <> :person"
+            " AND NOT EXISTS (SELECT 1 FROM slots m WHERE m.task = s.task AND m.annotator = :person AND m.state > 0)"
+            " AND NOT EXISTS (SELECT 1 FROM passes x WHERE x.task = s.task AND x.annotator = :person)",
+            project=project.id,
+            person=person,
+        )
+    )
+
+
+def my_judgments(tx: Tx, project: Project, person: str, limit: int, before: int | None) -> dict[str, Any]:
+    """A page of somebody's judgments; `before` is the `n` of the last one seen."""
+    rows = tx.all(
+        "SELECT j.id, j.at_ms, j.verdict, j.state, t.kind, r.record FROM judgments j JOIN tasks t ON t.id = j.task"
+        " JOIN task_records r ON r.task = j.task"
+        " WHERE j.annotator = :person AND j.project = :project AND j.at_ms < :before"
+        " AND NOT EXISTS (SELECT 1 FROM judgments k WHERE k.supersedes = j.id)"
+        " ORDER BY j.at_ms DESC LIMIT :limit",
+        person=person,
+        project=project.id,
+        before=before if before is not None else 1 << 62,
+        limit=limit + 1,
+    )
+    return {
+        "judgments": [
+            {
+                "id": row.id,
+                "at": answers.iso(row.at_ms),
+                "kind": row.kind,
+                "verdict": row.verdict,
+                "state": row.state,
+                "excerpt": excerpt(json.loads(row.record)["prompt"]["messages"][-1]["content"], 120),
+                "n": row.at_ms,
+            }
+            for row in rows[:limit]
+        ],
+        "more": len(rows) > limit,
+    }

@@ -1,0 +1,51 @@
+"""Takes a port and runs the server on it, for the commands that serve."""
+
+import os
+import socket
+
+from data.errors import BadInput
+from data.store import Store
+
+
+def take_port(host: str, port: int) -> socket.socket:
+    """A listening socket, taken before anything slow is imported; BadInput when the port is in use."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, OverflowError) as error:
+        raise BadInput(f"{host}:{port} is no address to listen on ({error})") from None
+    sock = socket.socket(family, kind, proto)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(address)
+        sock.listen(2048)
+    except (OSError, OverflowError) as error:
+        sock.close()
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"port {port} on {host} cannot be used ({reason}); name another with --port") from None
+    return sock
+
+
+def run(store: Store, host: str, port: int, *, base: str, lease_ms: int, proxies: str, notes: str = "") -> None:
+    """Serve until stopped; prints the address when the page can be opened, then `notes`."""
+    sock = take_port(host, port)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: it looks things up otherwise
+    import uvicorn
+
+    from annotate.app import build_app
+
+    app = build_app(store, base=base, lease_ms=lease_ms)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=True,
+        forwarded_allow_ips=proxies,
+        timeout_graceful_shutdown=2,
+        server_header=False,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    print(f"Concord is ready on http://{shown}:{sock.getsockname()[1]}{base or ''}/  (Ctrl-C stops it)", flush=True)
+    if notes:
+        print(notes, flush=True)
+    uvicorn.Server(config).run(sockets=[sock])
+    store.close()
