@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001  (Chinese punctuation and × are meant)
+# ruff: noqa: RUF001  (Chinese punctuation and the multiplication sign are meant)
 """What simulated tasks say: prompts and answers of four grades, in English and Chinese.
 
 An answer's text follows from its true worth (its grade) and from how many sentences that
@@ -133,7 +133,7 @@ TOPICS = [
             "The capital of {0} is {2}.",
             "{0} has several important cities, and which one counts most is debated.",
             "{1}.",
-            "The capital of {0} is **{1}**; {2} is larger or better known, but it is not the seat of government.",
+            "The capital of {0} is **{1}**; {2} may be better known, but the government does not sit there.",
         ),
     ),
     Topic(
