@@ -1,0 +1,89 @@
+"""Prove an export: every byte, every id, and every row against the judgments behind it.
+
+    python -m curate.verify DIR [--store [URL]]
+
+The folder alone shows whether anything in it was changed and whether each row says what its
+judgments say. With --store the ledger's chain is checked too, and that the tasks and
+judgments are those of the store, none that counted left out. Exit status: 0 all fits,
+1 something does not (named by file and row), 2 there is nothing to verify.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from data.command import add_json, add_workspace, finish, parser
+from data.errors import CheckFailed, exit_status, one_line
+
+SHOWN = 10  # faults printed; the rest are counted
+DEFAULT_STORE = "default"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Read the flags, verify, print what does not fit."""
+    p = parser(__doc__, "python -m curate.verify")
+    p.add_argument("dir", type=Path, metavar="DIR", help="a folder that curate.export wrote")
+    p.add_argument(
+        "--store",
+        nargs="?",
+        const=DEFAULT_STORE,
+        metavar="URL",
+        help="compare with this store as well (without URL: CONCORD_STORE, or the workspace's)",
+    )
+    add_workspace(p)
+    add_json(p)
+    args = p.parse_args(argv)
+    url = args.store
+    if url == DEFAULT_STORE:
+        from data.store import default_url
+
+        url = default_url(args.workspace)
+    faults, summary = verify(args.dir, url)
+    if args.json:
+        finish({**summary, "faults": faults}, True)
+    else:
+        for fault in faults[:SHOWN]:
+            print(one_line(fault), flush=True)
+    if faults:
+        more = f", {SHOWN} of them named above" if len(faults) > SHOWN else ""
+        raise CheckFailed(f"{args.dir} does not verify: {len(faults):,} things do not fit{more}")
+    if not args.json:
+        finish(summary)
+    return 0
+
+
+def verify(folder: Path, url: str | None) -> tuple[list[str], dict[str, Any]]:
+    """What does not fit in a folder (and, given a store's URL, between them), and the summary.
+
+    The rows are computed again only where every byte is as it was written, and compared with
+    the store only where the folder agrees with itself.
+    """
+    from curate.proof import check_rows, check_store
+    from data.manifest import read_manifest, verify_folder
+    from data.store import open_store
+
+    faults = verify_folder(folder)
+    if faults:
+        return faults, {"verified": False, "folder": str(folder)}
+    manifest = read_manifest(folder)
+    faults = check_rows(folder, manifest)
+    if url is not None and not faults:
+        store = open_store(url, create=False)
+        try:
+            with store.read() as tx:
+                faults = check_store(tx, folder, manifest)
+        finally:
+            store.close()
+    rows = {f.path: f.rows or 0 for f in manifest.files}
+    return faults, {
+        "verified": not faults,
+        "folder": str(folder),
+        "pairs": sum(n for name, n in rows.items() if name.startswith("data/")),
+        "tasks": rows.get("audit/tasks.jsonl", 0),
+        "judgments": rows.get("audit/judgments.jsonl", 0),
+        "digest": manifest.digest,
+        "ledger": "fits" if url is not None else "not compared; --store does it",
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(exit_status(main))
