@@ -86,8 +86,8 @@ PEOPLE = (
     Person("sim-07", 780, "hasty", pace=140),
     Person("sim-08", 720, "hasty", pace=120),
     Person("sim-09", 550, "close to random", pace=30),
-    Person("sim-10", 780, "leans strongly to the answer shown first", first_shown=1500),
-    Person("sim-11", 780, "prefers longer answers, whatever the extra sentences say", padding=1000),
+    Person("sim-10", 780, "leans strongly to the answer shown first", first_shown=2500),
+    Person("sim-11", 780, "prefers longer answers, whatever the extra sentences say", padding=1500),
     Person("sim-12", 880, "careful at first, then reads the scale the wrong way round", reverses=True),
 )
 
