@@ -254,6 +254,12 @@ def test_about_three_in_a_hundred_ask_an_earlier_task_again_of_other_people(
     assert len(set(others)) == len(others)
 
 
+def test_the_answers_of_a_judged_task_can_be_told_apart(judged: list[Line]) -> None:
+    for line in judged:
+        texts = [r["text"] for r in line["responses"]]
+        assert len(set(texts)) == len(texts), line["id"]
+
+
 def rao_kupper(d: float, tie_zone: float) -> tuple[float, float]:
     """Chances that the first is put before the second, and the second before the first, at log-odds d."""
     return 1 / (1 + math.exp(tie_zone - d)), 1 / (1 + math.exp(tie_zone + d))

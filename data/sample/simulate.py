@@ -158,8 +158,14 @@ def make_tasks(rng: random.Random, count: int, rankings: int) -> tuple[list[Made
         kind, width = ("ranking", 4) if i % rankings == 0 else ("ab", 2)
         models = shuffled(rng, list(MODELS))[:width]
         worth = [MODELS[m] + normal(rng, OWN_SPREAD) for m in models]
-        hung = [shuffled(rng, PADDING[topic.language])[: below(rng, 4)] for _ in models]
-        texts = [answer(topic, value, w, p) for w, p in zip(worth, hung, strict=True)]
+        texts: dict[str, int] = {}  # to the number of sentences that add nothing
+        for w in worth:
+            while True:  # two answers of one grade must not come out word for word the same
+                hung = shuffled(rng, PADDING[topic.language])[: below(rng, 4)]
+                text = answer(topic, value, w, hung)
+                if text not in texts:
+                    break
+            texts[text] = len(hung)
         line = {
             "id": name,
             "kind": kind,
@@ -168,7 +174,7 @@ def make_tasks(rng: random.Random, count: int, rankings: int) -> tuple[list[Made
             "language": topic.language,
             "tags": [topic.tag, "simulated"],
         }
-        made.append(Made(line, worth, [len(p) for p in hung]))
+        made.append(Made(line, worth, list(texts.values())))
     return made, repeats
 
 
