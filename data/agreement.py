@@ -72,10 +72,12 @@ def patterns(counts: ArrayLike, times: ArrayLike | None = None) -> tuple[Ints, I
     table, often = checked(counts, times)
     if table.shape[1] == 0:
         return table[:1], often.sum(keepdims=True)
-    rows, where = np.unique(table, axis=0, return_inverse=True)
-    merged = np.zeros(len(rows), dtype=np.int64)
-    np.add.at(merged, where.reshape(-1), often)
-    return rows, merged
+    order = np.lexsort(table.T[::-1])
+    rows = table[order]
+    first = np.flatnonzero(np.append(True, (rows[1:] != rows[:-1]).any(axis=1))[: len(rows)])
+    if not len(first):
+        return rows, often
+    return rows[first], np.add.reduceat(often[order], first)
 
 
 def krippendorff_alpha(

@@ -68,36 +68,45 @@ def dawid_skene(
     rows, weight, kinds = _votes(item, annotator, label, count, classes)
     what, who, said = rows
     items, people = int(what.max()) + 1, int(who.max()) + 1
-    cell = who * kinds + said
     start = np.bincount(what * kinds + said, weight, items * kinds).reshape(items, kinds)
     posterior: Floats = np.asarray(start / start.sum(axis=1, keepdims=True), dtype=np.float64)
     history: list[float] = []
-    converged = False
-    for _ in range(max_iterations):
-        prevalence = posterior.sum(axis=0) / items
-        tables = [
-            np.bincount(cell, weight * posterior[what, k], people * kinds).reshape(people, kinds)
-            for k in range(kinds)
-        ]
-        confusion: Floats = np.asarray(np.stack(tables, axis=1) + smoothing, dtype=np.float64)
-        total = confusion.sum(axis=2, keepdims=True)
-        # A class nobody's items belong to says nothing about how it is labelled: call every answer as likely.
-        confusion = np.divide(confusion, total, out=np.full_like(confusion, 1 / kinds), where=total > 0)
-        with np.errstate(divide="ignore"):
-            log_said, log_prior = np.log(confusion), np.log(prevalence)
-        score = np.stack(
-            [log_prior[k] + np.bincount(what, weight * log_said[who, k, said], items) for k in range(kinds)],
-            axis=1,
-        )
-        top = score.max(axis=1, keepdims=True)
-        raw = np.exp(score - top)
-        mass = raw.sum(axis=1, keepdims=True)
-        posterior = raw / mass
-        history.append(math.fsum((top + np.log(mass)).ravel().tolist()))
-        if len(history) > 1 and abs(history[-1] - history[-2]) < tolerance:
-            converged = True
-            break
-    return DawidSkene(posterior, prevalence, confusion, history[-1], history, converged)
+    while True:
+        prevalence = np.asarray(posterior.sum(axis=0) / items)
+        confusion = _confusion(rows, weight, posterior, people, smoothing)
+        posterior, likelihood = _posterior(rows, weight, prevalence, confusion, items)
+        history.append(likelihood)
+        converged = len(history) > 1 and abs(history[-1] - history[-2]) < tolerance
+        if converged or len(history) >= max_iterations:
+            return DawidSkene(posterior, prevalence, confusion, likelihood, history, converged)
+
+
+def _confusion(rows: Ints, weight: Floats, posterior: Floats, people: int, smoothing: float) -> Floats:
+    """How each annotator labels each class, as the posterior has it."""
+    what, who, said = rows
+    kinds = posterior.shape[1]
+    cell = who * kinds + said
+    tables = [np.bincount(cell, weight * posterior[what, k], people * kinds) for k in range(kinds)]
+    seen = np.stack(tables, axis=1).reshape(people, kinds, kinds).swapaxes(1, 2) + smoothing
+    total = seen.sum(axis=2, keepdims=True)
+    # A class without items says nothing about how it is labelled: every answer is as likely.
+    even = np.full(seen.shape, 1 / kinds)
+    return np.asarray(np.divide(seen, total, out=even, where=total > 0), dtype=np.float64)
+
+
+def _posterior(
+    rows: Ints, weight: Floats, prevalence: Floats, confusion: Floats, items: int
+) -> tuple[Floats, float]:
+    """The probability of each class for each item, and the log-likelihood of all votes."""
+    what, who, said = rows
+    with np.errstate(divide="ignore"):  # what never happens has logarithm -inf, and its class falls out
+        log_said, log_common = np.log(confusion), np.log(prevalence)
+    each = [np.bincount(what, weight * log_said[who, k, said], items) for k in range(len(prevalence))]
+    score = np.stack(each, axis=1) + log_common
+    top = score.max(axis=1, keepdims=True)
+    raw = np.exp(score - top)
+    mass = raw.sum(axis=1, keepdims=True)
+    return raw / mass, math.fsum((top + np.log(mass)).ravel().tolist())
 
 
 def _votes(
@@ -122,5 +131,9 @@ def _votes(
         missing = np.flatnonzero(np.bincount(numbers) == 0)
         if missing.size:
             raise BadInput(f"dawid-skene: {name} {missing[0]} has no vote; number them without gaps")
-    rows, where = np.unique(np.stack(columns).astype(np.int64), axis=1, return_inverse=True)
-    return rows, np.bincount(where.reshape(-1), weight).astype(np.float64), kinds
+    rows = np.stack(columns).astype(np.int64)
+    # Equal rows stand together, smallest count first, so that their order in the input changes no digit.
+    order = np.lexsort((weight, *rows[::-1]))
+    rows, weight = rows[:, order], weight[order]
+    first = np.flatnonzero(np.append(True, (rows[:, 1:] != rows[:, :-1]).any(axis=0)))
+    return rows[:, first], np.asarray(np.add.reduceat(weight, first), dtype=np.float64), kinds

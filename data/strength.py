@@ -109,37 +109,32 @@ def bradley_terry(
     won, tied = _square(wins, ties)
     if not (0 <= prior < math.inf):
         raise BadInput(f"bradley-terry: prior is {prior}; give a finite number of at least 0")
-    count = len(won)
     linked = (won > 0) | (tied > 0)
     component = _components(linked)
-    if count == 0:
+    if not len(won):
         return Strengths(np.zeros(0), None, np.zeros(0), None, component, 0.0, 0)
+    free_tie = tie_model == "davidson" and bool(tied.any())
     if prior == 0 and not _strongly_connected(linked, component):
         why = "a group of items never lost, or never won, against the rest; give a prior above 0"
         return Strengths(None, why, None, None, component, None, 0)
-    free_tie = tie_model == "davidson" and bool(tied.any())
     if free_tie and not won.any():
-        return Strengths(
-            None, "every comparison is a tie; use tie_model 'half'", None, None, component, None, 0
-        )
+        why = "every comparison is a tie; use tie_model 'half'"
+        return Strengths(None, why, None, None, component, None, 0)
     if tie_model == "half":
         won, tied = won + tied / 2, np.zeros_like(tied)
-    gauge = np.zeros((count + 1, count + 1))
-    if prior == 0:  # each component may shift as a whole: hold its mean, which costs the likelihood nothing
-        gauge[:count, :count] = component[:, None] == component[None, :]
-    found = _newton(won, tied, prior, free_tie, gauge, tolerance)
+    # Without a prior each component may shift as a whole: hold its mean, which costs the likelihood nothing.
+    together = component[:, None] == component[None, :] if prior == 0 else np.ones_like(linked)
+    gauge = together.astype(np.float64) if prior == 0 else np.zeros_like(won)
+    found = _newton(won, tied, prior, free_tie, np.pad(gauge, (0, 1)), tolerance)
     if found is None:
         why = "the likelihood has no finite maximum; give a prior above 0 or use tie_model 'half'"
         return Strengths(None, why, None, None, component, None, 0)
     point, curvature, steps = found
-    theta = point[:count]
-    middle = np.eye(count) - (
-        gauge[:count, :count] / gauge[:count, :count].sum(axis=1) if prior == 0 else 1 / count
-    )
-    spread = middle @ np.linalg.inv(curvature)[:count, :count] @ middle.T
-    tie = None if tie_model == "half" else float(np.exp(point[count])) if free_tie else 0.0
+    centre = np.eye(len(won)) - together / together.sum(axis=1, keepdims=True)
+    spread = centre @ np.linalg.inv(curvature)[:-1, :-1] @ centre.T
+    tie = None if tie_model == "half" else float(np.exp(point[-1])) if free_tie else 0.0
     likelihood = _likelihood(point, won, tied, 0.0, free_tie)[0]
-    return Strengths(middle @ theta, None, np.sqrt(np.diag(spread)), tie, component, likelihood, steps)
+    return Strengths(centre @ point[:-1], None, np.sqrt(np.diag(spread)), tie, component, likelihood, steps)
 
 
 def _square(wins: ArrayLike, ties: ArrayLike | None) -> tuple[Floats, Floats]:
