@@ -136,7 +136,7 @@ def _put(tx: Tx, name: str, entries: list[Entry], source: str) -> tuple[dict[str
     votes, counts = _insert_votes(tx, project, entries, numbers, fresh={e.task.id for e in fresh})
     if fresh or votes:
         chain.append("import", "", events + votes, source=source, tasks=len(fresh), judgments=counts["judgments"])
-    texts = [[r.text for r in e.task.responses] for e in fresh]
+    texts = [[r.text.strip() for r in e.task.responses] for e in fresh]  # blank reads as empty
     return {
         **counts,
         "tasks": len(fresh),
