@@ -77,7 +77,7 @@ def _plainer(message: str, parser: Parser) -> str:
                 return f"{name}: '{word}' is none of {', '.join(known)}{nearest(word, known)}"
     needed = message.removeprefix("the following arguments are required: ")
     if needed != message:
-        return f"{needed} is needed; try --help"
+        return f"needed: {needed}; try --help"
     stray = message.removeprefix("unrecognized arguments: ")
     if stray != message:
         return f"'{stray}' is one word too many for {parser.prog}; try --help"

@@ -22,10 +22,7 @@ from data.manifest import MANIFEST, Manifest, make_manifest, spell, write_row_ha
 from data.records import Record, canonical
 
 SPLITS = ("train", "validation", "test")
-_TOLD = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO),
-    *(errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST),
-}
+_TOLD = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
 
 
 class Folder:
@@ -126,7 +123,7 @@ def write_folder(out: Path, what: str, config: dict[str, Any], *, replace: bool 
     """
     out = Path(os.path.abspath(out))
     unfinished, former = out.with_name(f".{out.name}.unfinished"), out.with_name(f".{out.name}.former")
-    with _disk_faults(out):
+    with _disk_faults(out, always=True):
         out.parent.mkdir(parents=True, exist_ok=True)
         _restore(out, former)
         _may_write(out, replace)
@@ -192,12 +189,12 @@ def _fresh(unfinished: Path, out: Path) -> int:
 
 
 @contextlib.contextmanager
-def _disk_faults(out: Path) -> Iterator[None]:
-    """A full or closed disk in words."""
+def _disk_faults(out: Path, *, always: bool = False) -> Iterator[None]:
+    """A full or closed disk in words; with `always`, whatever the system says no to."""
     try:
         yield
     except OSError as error:
-        if error.errno in _TOLD:
+        if always or error.errno in _TOLD:
             raise BadInput(f"{out} cannot be written: {error.strerror}") from error
         raise
 

@@ -177,8 +177,8 @@ def verify_folder(folder: Path) -> list[str]:
     changed = [n for n in sorted(listed.keys() & there.keys()) if _changed(listed[n], there[n])]
     told = _told_rows(folder) if changed else {}
     for name in changed:
-        faults.append(f"{name}: changed since it was written")
-        faults += _changed_rows(there[name], name, told[name]) if name in told else []
+        rows = _changed_rows(there[name], name, told[name]) if name in told else []
+        faults += rows or [f"{name}: changed since it was written"]
     return faults
 
 
