@@ -16,7 +16,10 @@ _KANA = "\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\U0001
 _UNSPACED = (
     _HAN
     + _KANA
-    + "\u3105-\u312f\u31a0-\u31bf\u0e01-\u0e30\u0e32-\u0e46\u0e81-\u0ec6\u1000-\u109f\u1780-\u17df"
+    + "\u3105-\u312f\u31a0-\u31bf"
+    + "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd\u0ec0-\u0ec6\u0edc-\u0edf"
+    + "\u1000-\u102a\u103f\u1050-\u1055\u105a-\u105d\u1061\u1065\u1066\u106e-\u1070\u1075-\u1081\u108e"
+    + "\u1780-\u17b3\u17d7\u17dc"
 )
 
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
@@ -33,7 +36,7 @@ _SCRIPTS: tuple[tuple[str, str], ...] = (
     ("ru", "\u0400-\u052f"),
     ("el", "\u0370-\u03ff\u1f00-\u1fff"),
     ("hi", "\u0904-\u0939\u0958-\u0961"),
-    ("th", "\u0e01-\u0e30\u0e32-\u0e46"),
+    ("th", "\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46"),
     ("latin", "a-z\u00df-\u00f6\u00f8-\u024f\u0250-\u02af\u1e00-\u1eff"),
 )
 
