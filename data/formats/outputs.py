@@ -114,11 +114,7 @@ def _read(item: Item) -> tuple[Turns, Turns]:
     value = item.value
     if not isinstance(value, dict):
         raise BadInput(f"the row is {in_words(value)}; an object with named fields is needed")
-    turns = (
-        instruction(value)
-        if value.get("instruction") is not None
-        else dialogue(value.get("prompt"), "prompt")
-    )
+    turns = instruction(value) if value.get("instruction") else dialogue(value.get("prompt"), "prompt")
     field = next((name for name in ANSWERS if name in value), ANSWERS[0])
     return turns, assistant(value.get(field), field)
 

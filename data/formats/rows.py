@@ -36,6 +36,8 @@ class Vote(NamedTuple):
     critiques: dict[str, str] = {}
     comment: str = ""
     model: str | None = None
+    active_seconds: float | None = None
+    submitted_at: str | None = None
 
 
 class Row(NamedTuple):

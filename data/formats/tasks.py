@@ -3,7 +3,8 @@
 Short form, one JSON line each (what is marked ? may be left out):
 
     {"id"?, "prompt": text or messages, "responses": [text, {"text", "model"?} or messages, ...],
-     "kind"?, "language"?, "tags"?, "criteria"?, "gold"?, "overlap"?, "priority"?, "source"?, "licence"?}
+     "kind"?, "language"?, "tags"?, "criteria"?, "gold"?, "overlap"?, "priority"?, "source"?, "licence"?,
+     "judgments"?: see data/formats/judged.py}
 
 A criterion is a Criterion record or just its key. Gold names responses by letter (A is the
 first) or id: {"choice": "B"}, {"ranking": ["B", ["A", "C"]]}, {"ratings": {"A": {"helpful": 4}}}.
@@ -17,6 +18,7 @@ from typing import Any, get_args
 
 from data.errors import BadInput, nearest
 from data.formats.files import Source
+from data.formats.judged import votes
 from data.formats.parts import (
     Answer,
     answer,
@@ -36,7 +38,7 @@ NAME = "tasks"
 LINE = "one task per line: prompt, responses and, if wanted, kind, criteria, gold, … (or whole Task records)"
 KEYS = (
     *("id", "prompt", "responses", "kind", "language", "tags"),
-    *("criteria", "gold", "overlap", "priority", "source", "licence"),
+    *("criteria", "gold", "overlap", "priority", "source", "licence", "judgments"),
 )
 
 
@@ -97,7 +99,7 @@ def _short_row(value: dict[str, Any], place: Place) -> Row:
         licence=value.get("licence"),
     )
     responses = make_responses(prompt, [_answer(g, f"response {n}") for n, g in enumerate(given, 1)], key)
-    criteria = [_criterion(c) for c in value.get("criteria") or []]
+    criteria = _criteria(value.get("criteria") or [])
     return Row(
         place.number,
         place.where,
@@ -110,6 +112,7 @@ def _short_row(value: dict[str, Any], place: Place) -> Row:
         optional_int(value.get("priority"), "priority", -1000, 1000),
         criteria,
         _gold(value["gold"], responses) if value.get("gold") is not None else None,
+        votes(value["judgments"], key, responses) if value.get("judgments") is not None else [],
     )
 
 
@@ -132,10 +135,20 @@ def _kind(value: Any, responses: int) -> Kind | None:
     raise BadInput(f"kind {value!r} is none of {', '.join(known)}" + nearest(str(value), known))
 
 
-def _criterion(value: Any) -> Criterion:
-    if isinstance(value, str):
-        return Criterion(key=value, name={"en": value.replace("_", " ").capitalize()})
-    return Criterion.model_validate(value)
+def _criteria(value: Any) -> list[Criterion]:
+    """Criteria from records or just their keys, which then are their English names too."""
+    if not isinstance(value, list):
+        raise BadInput(f"criteria is {in_words(value)}; a list is needed")
+    made = [
+        Criterion(key=c, name={"en": c.replace("_", " ").capitalize()})
+        if isinstance(c, str)
+        else Criterion.model_validate(c)
+        for c in value
+    ]
+    keys = [c.key for c in made]
+    if len(set(keys)) != len(keys):
+        raise BadInput("two criteria have the same key")
+    return made
 
 
 def _gold(value: Any, responses: list[Response]) -> Gold:

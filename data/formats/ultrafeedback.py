@@ -6,6 +6,7 @@ Raw rows become a ranking whose one vote, a model's, holds its ratings from 1 to
 stand first.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,8 +59,10 @@ def _binarized(value: dict[str, Any], place: Place) -> Row:
     scores = []
     for name in ("score_chosen", "score_rejected"):
         score = value.get(name)
+        if score is None or (isinstance(score, float) and not math.isfinite(score)):
+            raise BadInput(f"{name} is missing")
         if isinstance(score, bool) or not isinstance(score, int | float):
-            raise BadInput(f"{name} is {in_words(score)}" + ("" if score is None else ", not a number"))
+            raise BadInput(f"{name} is {in_words(score)}, not a number")
         scores.append(score)
     better = "tie" if scores[0] == scores[1] else "chosen" if scores[0] > scores[1] else "rejected"
     turns, chosen, rejected = split(value)
@@ -97,8 +100,10 @@ def _answer(value: Any, number: int) -> Answer:
     return Answer(said, model, Lineage(principle=principle) if principle else None)
 
 
-def _ratings(annotations: dict[str, Any], number: int) -> dict[str, int]:
+def _ratings(annotations: Any, number: int) -> dict[str, int]:
     """The ratings of one completion by criterion; a rating is "1" to "5", and "N/A" is none."""
+    if not isinstance(annotations, dict):
+        raise BadInput(f"completion {number}: annotations is {in_words(annotations)}, not an object")
     found = {}
     for criterion in CRITERIA:
         held = annotations.get(criterion.key)
