@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from data.store import Tx
 
 R = TypeVar("R", bound=Record)
+FAULTS = 1000  # of the ledger; more would say no more
 _STATES = ("counted", "surplus", "returned")
 
 
@@ -164,7 +165,7 @@ def check_store(tx: "Tx", folder: Path, manifest: Manifest) -> list[str]:
         head = ledger.Head(int(told["seq"]), str(told["hash"]))
     except (KeyError, TypeError, ValueError):
         raise BadInput("the manifest names no ledger head; export again") from None
-    faults = ledger.verify(tx, project.id, known_head=head)
+    faults = ledger.verify(tx, project.id, limit=FAULTS, known_head=head)
     digests = [
         json.loads(event.detail).get("digest")
         for event in tx.all(
