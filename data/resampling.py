@@ -38,7 +38,7 @@ class AlphaInterval(NamedTuple):
     high: float | None
     why: str | None
     estimate: float | None
-    """The jackknife's bias-corrected alpha, or the mean of the bootstrap replicates."""
+    """The jackknife's bias-corrected alpha (it may pass 1 a little), or the bootstrap replicates' mean."""
     standard_error: float | None
     blocks: int
     """What was resampled: units, or the groups they lie in."""
@@ -86,7 +86,8 @@ def alpha_jackknife(
     from scipy.special import stdtrit
 
     half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
-    return AlphaInterval(estimate - half, min(1.0, estimate + half), None, estimate, error, total, undefined)
+    high = min(1.0, estimate + half)
+    return AlphaInterval(min(high, estimate - half), high, None, estimate, error, total, undefined)
 
 
 def alpha_bootstrap(

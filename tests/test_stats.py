@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-import choix
 import krippendorff
 import numpy as np
 import pytest
+from conftest import lacking
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -290,6 +290,13 @@ def test_the_bootstrap_repeats_with_its_seed_and_ignores_the_order_of_units(leve
     assert found.low < krippendorff_alpha(counts, level).value < found.high
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_perfect_agreement_has_an_interval_of_one_point(level):
+    found = alpha_jackknife([[0, 3, 0], [4, 0, 0], [0, 0, 2], [2, 0, 0]], level, groups=[0, 0, 1, 2])
+    assert (found.low, found.high) == pytest.approx((1, 1), abs=1e-12)
+    assert found.low <= found.high <= 1
+
+
 def test_groups_of_equal_units_widen_the_interval():
     # 30 prompts whose ranking implies 6 equal pairs each carry the evidence of 30, not of 180.
     prompts = np.random.default_rng(2).multinomial(3, [0.5, 0.3, 0.2], size=30)
@@ -408,6 +415,10 @@ win_tables = st.integers(2, 6).flatmap(
 def test_bradley_terry_matches_the_reference_package(seed):
     wins = np.random.default_rng(seed).integers(1, 9, size=(5, 5))
     np.fill_diagonal(wins, 0)
+    try:
+        import choix
+    except ImportError:
+        lacking("no choix to compare with: pip install choix")
     theirs = choix.opt_pairwise(5, expanded(wins), alpha=0, method="Newton-CG", tol=1e-12)
     found = bradley_terry(wins, prior=0)
     assert found.strength == pytest.approx(theirs - theirs.mean(), abs=1e-6)

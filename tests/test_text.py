@@ -1,7 +1,5 @@
 """Text: what counts as the same, what a token is, which side it starts from, and what hides in it."""
 
-# ruff: noqa: RUF001 - letters that look like others are what is tested here
-
 import unicodedata
 
 import pytest
