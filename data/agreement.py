@@ -35,6 +35,8 @@ class Agreement(NamedTuple):
 
 
 class Table(NamedTuple):
+    """What alpha is computed from: the rows that can be paired, and the distances between values."""
+
     counts: Floats  # pairable rows x values
     times: Floats  # how often each row occurs
     scores: Floats | None  # the values as numbers, centred; None at the nominal level and for ordinal
@@ -222,6 +224,7 @@ def kendall_w(ranks: ArrayLike) -> Agreement:
 
 
 def checked(counts: ArrayLike, times: ArrayLike | None) -> tuple[Ints, Ints]:
+    """Counts and times as whole numbers; BadInput says what is wrong with them."""
     table = np.asarray(counts)
     if table.ndim != 2:
         raise BadInput(f"agreement: counts have {table.ndim} dimensions; give a table of units by values")
@@ -299,4 +302,5 @@ def exact_sum(numbers: Floats) -> float:
 
 
 def column_sums(table: Floats, weights: Floats) -> Floats:
+    """The sum of each column, its rows weighted; exactly rounded."""
     return np.array([exact_sum(column * weights) for column in table.T])
