@@ -58,6 +58,6 @@ def _models(value: Any) -> tuple[str | None, str | None]:
 def _vote(judge: str, value: Any, key: str, shown: list[str]) -> Vote | None:
     if value is None:
         return None
-    if isinstance(value, bool) or value not in CHOICES:
+    if type(value) is not int or value not in CHOICES:
         raise BadInput(f"{judge} is {value!r}; 0 (tie), 1 (first better) or 2 (second better) is needed")
     return choice_vote(judge, "person", key, shown, CHOICES[value])

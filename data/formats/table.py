@@ -12,6 +12,7 @@ list in JSONL and Parquet, and parted by semicolons in CSV.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from data.errors import BadInput, nearest
@@ -30,13 +31,9 @@ def recognise(head: dict[str, Any]) -> str | None:
     if "prompt" not in head or "response_1" not in head:
         return None
     extra = [name for name in head if name not in FIELDS and not NUMBERED.fullmatch(name)]
+    widest = max(int(m[2]) for name in head if (m := NUMBERED.fullmatch(name)) and m[1] == "response")
     left_out = f"; left out: {', '.join(extra)}" if extra else ""
-    return f"columns prompt and response_1 to response_{_widest(head)}{left_out}"
-
-
-def _widest(head: dict[str, Any]) -> int:
-    found = (NUMBERED.fullmatch(name) for name in head)
-    return max((int(m[2]) for m in found if m and m[1] == "response"), default=1)
+    return f"columns prompt and response_1 to response_{widest}{left_out}"
 
 
 def rows(sources: list[Source]) -> Iterator[Row | Reject]:
@@ -46,15 +43,7 @@ def rows(sources: list[Source]) -> Iterator[Row | Reject]:
 
 def row(value: dict[str, Any], place: Place) -> Row:
     """One line of the table."""
-    widest = 0
-    for name in value:
-        if (known := NUMBERED.fullmatch(name)) and known[1] == "response":
-            widest = max(widest, int(known[2]))
-        elif not known and name.startswith(("response", "model_")):
-            raise BadInput(
-                f"the column '{name}' is not known" + nearest(name, ("response_1", "response_2", "model_1"))
-            )
-    given = [value.get(f"response_{n}") for n in range(1, widest + 1)]
+    given = [value.get(f"response_{n}") for n in range(1, _widest(tuple(value)) + 1)]
     nothing = None if place.source.typed else ""
     while given and given[-1] == nothing:
         given.pop()
@@ -76,6 +65,20 @@ def row(value: dict[str, Any], place: Place) -> Row:
     ]
     responses = make_responses(prompt, answers, key)
     return Row(place.number, place.where, key, prompt, responses, language=language)
+
+
+@lru_cache(maxsize=64)
+def _widest(names: tuple[str, ...]) -> int:
+    """The highest number of a response column; BadInput for a column that is likely a misspelt one."""
+    widest = 0
+    for name in names:
+        known = NUMBERED.fullmatch(name)
+        if known and known[1] == "response":
+            widest = max(widest, int(known[2]))
+        elif not known and name.startswith(("response", "model_")):
+            hint = nearest(name, ("response_1", "response_2", "model_1"))
+            raise BadInput(f"the column '{name}' is not known{hint}")
+    return widest
 
 
 def _tags(value: Any) -> Any:
