@@ -31,6 +31,10 @@ class Parser(argparse.ArgumentParser):
 
     _given: Sequence[str] = ()
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        """As argparse does; a shortened flag is a misspelt one, in sub-commands too."""
+        super().__init__(*args, **{"allow_abbrev": False, **more})
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, keeping what was typed so that an error can speak of it."""
         self._given = list(sys.argv[1:] if args is None else args)
@@ -95,7 +99,6 @@ def parser(doc: str | None, prog: str) -> Parser:
         prog=prog,
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
 
 

@@ -12,6 +12,7 @@ from annotate.answers import submit
 from annotate.assign import claim
 from annotate.intake import Wishes, load_rows
 from curate.export import main
+from curate.pairs import split_of
 from data.errors import exit_status
 from data.formats.rows import Row, Vote
 from data.manifest import read_manifest, verify_folder
@@ -209,7 +210,9 @@ def test_load_dataset_gives_the_splits_and_nothing_else(tmp_path: Path) -> None:
     """Also where a column is empty in one split and filled in another."""
     url = f"sqlite:///{tmp_path}/s.db"
     tagged = {"prompt": {"tags": ["t"], "licence": "CC0-1.0", "language": "en"}}
-    load(url, [ranked(n, ["abc"], **(tagged if n % 7 == 0 else {})) for n in range(30)])
+    made = [ranked(n, ["abc"]) for n in range(30)]
+    where = [split_of(r.prompt.id, 0, (8, 1, 1)) for r in made]
+    load(url, [ranked(n, ["abc"], **tagged) if where[n] == "test" else made[n] for n in range(30)])
     export(url, tmp_path / "out", "--splits", "8,1,1")
     data = load_dataset(tmp_path / "out", tmp_path / "cache")
     assert set(data) == {"train", "validation", "test"}
@@ -221,14 +224,20 @@ def test_load_dataset_gives_the_splits_and_nothing_else(tmp_path: Path) -> None:
 def test_tool_calls_and_names_keep_their_place_in_a_message(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/s.db"
     call = [{"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]
+    other = [{"type": "function", "function": {"name": "look", "arguments": {"at": ["b", None]}}}]
     asked = [
         M(role="user", content="1 + 1?"),
         M(role="assistant", content="", tool_calls=call),
         M(role="tool", content="2", name="add"),
     ]
-    load(url, [ranked(0, ["abc"], messages=asked), *(ranked(n, ["abc"]) for n in range(1, 4))])
+    also = [M(role="user", content="Where?"), M(role="assistant", content="", tool_calls=other)]
+    rows_in = [
+        ranked(0, ["abc"], messages=asked),
+        ranked(1, ["abc"], messages=[*also, M(role="user", content="?")]),
+    ]
+    load(url, [*rows_in, *(ranked(n, ["abc"]) for n in range(2, 5))])
     export(url, tmp_path / "out", "--splits", "1,0,0")
-    found = [r for r in rows(tmp_path / "out") if len(r["prompt"]) == 3]
+    found = [r for r in rows(tmp_path / "out") if r["prompt"][0]["content"] == "1 + 1?"]
     assert len(found) == 3
     assert found[0]["prompt"][1] == {"role": "assistant", "content": "", "tool_calls": call}
     data = load_dataset(tmp_path / "out", tmp_path / "cache")["train"]
