@@ -88,8 +88,8 @@ def render(text: str) -> Rendered:
     """A model's text (Markdown, code, tables, TeX) as safe HTML.
 
     The same text always gives the same result, which is kept by the text's hash; two threads that ask
-    for a new one at once may both do the work. It is pure Python and holds the interpreter for up to
-    about half a second on hostile text: call it from a plain function, never from a coroutine.
+    for a new one at once may both do the work. It is pure Python and can hold the interpreter for one or
+    two seconds on the worst text of 300,000 characters: call it from a plain function, never a coroutine.
     """
     return _cached(text, base=3, breaks=True)
 
