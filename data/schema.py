@@ -232,7 +232,7 @@ ledger = _table(
 
 def first_tables(connection: Connection) -> None:
     """Version 1: everything above."""
-    metadata.create_all(connection)
+    metadata.create_all(connection, checkfirst=False)  # tables of somebody else's are no store of ours
     connection.execute(text("INSERT INTO counters (name, value) VALUES ('tasks', 0), ('projects', 0)"))
 
 

@@ -61,8 +61,8 @@ class Tx:
 
     def stream(self, sql: str, **values: Any) -> Iterator[Row[Any]]:
         """The rows of an answer one by one, in bounded memory."""
-        options = {"yield_per": 1000}
-        yield from self._connection.execute(_sql(sql), values, execution_options=options)
+        with self._connection.execute(_sql(sql), values, execution_options={"yield_per": 1000}) as rows:
+            yield from rows
 
     def value(self, sql: str, **values: Any) -> Any:
         """The first column of the first row, or None."""
@@ -137,9 +137,11 @@ class Store:
             except exc.IntegrityError:
                 if attempt == tries - 1:
                     raise
-            except exc.DBAPIError as error:
-                if attempt == tries - 1 or getattr(error.orig, "sqlstate", None) not in {"40001", "40P01"}:
+            except exc.OperationalError as error:
+                if not hasattr(error.orig, "sqlstate"):
                     raise
+                if attempt == tries - 1:
+                    raise StoreDown("the store is too busy: others changed the same rows; try again") from error
             time.sleep(0.002 * 2**attempt)
         raise AssertionError("unreachable")
 
@@ -150,11 +152,15 @@ class Store:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn the driver's words for 'cannot reach it' into StoreDown."""
+    """Turn the driver's words for 'cannot reach it' into StoreDown, and for 'no room for this value' into BadInput."""
     try:
         yield
+    except (exc.DataError, OverflowError) as error:  # such as a NUL in text on PostgreSQL, a number past 64 bits
+        said = str(getattr(error, "orig", error))
+        raise BadInput(f"a value does not fit the store: {one_line(said, 200)}") from error
     except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
-        if getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}:
+        retry = getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
+        if retry or getattr(error.orig, "sqlite_errorname", None) == "SQLITE_ERROR":  # wrong SQL, not a store away
             raise
         raise StoreDown(f"the store does not answer ({one_line(str(error.orig), 200)}); is it running?") from error
     except exc.TimeoutError as error:
@@ -184,6 +190,7 @@ def open_store(url: str, *, create: bool = True, pool: int = 20, durable: bool =
         parsed = make_url(url)
     except exc.ArgumentError:
         raise BadInput(f"'{url}' is no store URL; write sqlite:///path or postgresql://user@host/name") from None
+    shown = parsed.render_as_string(hide_password=True)
     family = parsed.drivername.split("+")[0]
     if family == "sqlite":
         engine = _open_sqlite(parsed.database, create, pool, durable)
@@ -203,7 +210,10 @@ def open_store(url: str, *, create: bool = True, pool: int = 20, durable: bool =
         migrate(store)
     except exc.DatabaseError as error:
         store.close()
-        raise StoreError(f"{url}: not a Concord store ({one_line(str(error.orig), 200)})") from None
+        raise StoreError(f"{shown}: not a Concord store ({one_line(str(error.orig), 200)})") from None
+    except StoreDown as error:
+        store.close()
+        raise StoreDown(f"{shown}: {error}") from None
     except BaseException:
         store.close()
         raise

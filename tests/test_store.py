@@ -1,0 +1,301 @@
+"""The store: made and migrated, refused when it is not ours or too new, exact when it is down."""
+
+import multiprocessing
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import exc, text
+
+from data import schema, store
+from data.errors import BadInput, StoreDown, StoreError, StoreTooNew
+from data.schema import MIGRATIONS
+from data.store import Store, Tx, migrate, open_store
+
+
+def tables(opened: Store) -> set[str]:
+    from sqlalchemy import inspect
+
+    return set(inspect(opened.engine).get_table_names())
+
+
+def version(opened: Store) -> str:
+    with opened.read() as tx:
+        return str(tx.value("SELECT value FROM meta WHERE key = 'schema'"))
+
+
+def test_a_new_store_has_every_table_and_says_its_version(store_url: str) -> None:
+    opened = open_store(store_url)
+    assert tables(opened) == set(schema.metadata.tables)
+    assert version(opened) == str(len(MIGRATIONS))
+    opened.close()
+
+
+def test_opening_again_keeps_what_is_there(store_url: str) -> None:
+    first = open_store(store_url)
+    with first.write() as tx:
+        tx.run("INSERT INTO meta (key, value) VALUES ('mine', 'kept')")
+    first.close()
+    again = open_store(store_url, create=False)
+    with again.read() as tx:
+        assert tx.value("SELECT value FROM meta WHERE key = 'mine'") == "kept"
+    again.close()
+
+
+def test_an_older_store_is_brought_forward_step_by_step(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_store(store_url)
+
+    def step(connection: Any) -> None:
+        connection.execute(text("CREATE TABLE later (n INTEGER)"))
+        connection.execute(text("INSERT INTO later SELECT COUNT(*) FROM projects"))
+
+    monkeypatch.setattr(store, "MIGRATIONS", [*MIGRATIONS, step])
+    migrate(opened)
+    migrate(opened)
+    with opened.read() as tx:
+        assert [tuple(r) for r in tx.all("SELECT n FROM later")] == [(0,)]
+    assert version(opened) == str(len(MIGRATIONS) + 1)
+    opened.close()
+
+
+def test_a_step_that_fails_leaves_the_store_at_the_version_before(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_store(store_url)
+
+    def step(connection: Any) -> None:
+        connection.execute(text("CREATE TABLE half (n INTEGER)"))
+        raise RuntimeError("the machine went away")
+
+    monkeypatch.setattr(store, "MIGRATIONS", [*MIGRATIONS, step])
+    with pytest.raises(RuntimeError):
+        migrate(opened)
+    assert "half" not in tables(opened)
+    assert version(opened) == str(len(MIGRATIONS))
+    opened.close()
+
+
+def test_a_store_from_a_newer_version_is_refused_and_left_alone(store_url: str) -> None:
+    opened = open_store(store_url)
+    with opened.write() as tx:
+        tx.run("UPDATE meta SET value = '999' WHERE key = 'schema'")
+    opened.close()
+    with pytest.raises(StoreTooNew, match=r"999.*newer Concord"):
+        open_store(store_url)
+    with pytest.raises(StoreTooNew):
+        open_store(store_url, create=False)
+
+
+def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"dear diary\n" * 1000)
+    with pytest.raises(StoreError, match="not a Concord store"):
+        open_store(f"sqlite:///{path}")
+    assert path.read_bytes() == b"dear diary\n" * 1000
+
+
+def test_somebody_elses_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE tasks (id INTEGER)")
+    other.close()
+    with pytest.raises(StoreError, match="not a Concord store"):
+        open_store(f"sqlite:///{path}")
+
+
+def test_the_folder_of_a_new_store_is_made(tmp_path: Path) -> None:
+    open_store(f"sqlite:///{tmp_path}/new/deep/concord.db").close()
+    assert (tmp_path / "new/deep/concord.db").is_file()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="folder"):
+        open_store(f"sqlite:///{tmp_path}/file/concord.db")
+
+
+def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "concord.db").mkdir()
+    with pytest.raises(StoreError, match=r"concord\.db"):
+        open_store(f"sqlite:///{tmp_path}/concord.db")
+
+
+def test_a_store_that_is_not_there_is_not_made_when_only_reading_was_asked(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no store at"):
+        open_store(f"sqlite:///{tmp_path}/none.db", create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["", "concord.db", "mysql://x/y", "sqlite://", "sqlite:///:memory:"])
+def test_a_url_of_another_kind_is_refused(url: str) -> None:
+    with pytest.raises(BadInput):
+        open_store(url)
+
+
+def test_a_postgresql_that_is_not_there_is_down() -> None:
+    with pytest.raises(StoreDown, match="does not answer"):
+        open_store("postgresql://nobody@127.0.0.1:9/none")
+
+
+def test_a_postgresql_that_goes_down_is_down_and_comes_back(stoppable_pg: Any) -> None:
+    opened = open_store(stoppable_pg.create())
+    with opened.write() as tx:
+        tx.run("INSERT INTO meta (key, value) VALUES ('mine', 'kept')")
+    stoppable_pg.stop()
+    for _ in range(2):
+        with pytest.raises(StoreDown), opened.read() as tx:
+            tx.value("SELECT 1")
+        with pytest.raises(StoreDown):
+            opened.change(lambda tx: tx.run("DELETE FROM meta"))
+    stoppable_pg.start()
+    with opened.read() as tx:
+        assert tx.value("SELECT value FROM meta WHERE key = 'mine'") == "kept"
+    opened.close()
+
+
+def test_a_postgresql_that_stops_inside_a_transaction_is_down(stoppable_pg: Any) -> None:
+    opened = open_store(stoppable_pg.create())
+
+    def work(tx: Tx) -> None:
+        tx.run("INSERT INTO meta (key, value) VALUES ('mine', 'lost')")
+        stoppable_pg.stop()
+        tx.run("INSERT INTO meta (key, value) VALUES ('mine2', 'lost')")
+
+    with pytest.raises(StoreDown):
+        opened.change(work)
+    stoppable_pg.start()
+    with opened.read() as tx:
+        assert tx.value("SELECT COUNT(*) FROM meta WHERE key LIKE 'mine%'") == 0
+    opened.close()
+
+
+def test_a_write_that_raises_leaves_no_trace(store_url: str) -> None:
+    opened = open_store(store_url)
+
+    def work(tx: Tx) -> None:
+        tx.run("INSERT INTO meta (key, value) VALUES ('half', 'x')")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        opened.change(work)
+    with opened.read() as tx:
+        assert tx.value("SELECT 1 FROM meta WHERE key = 'half'") is None
+    opened.close()
+
+
+def test_a_reader_sees_one_moment(store_url: str) -> None:
+    opened = open_store(store_url)
+    with opened.read() as reader:
+        assert reader.value("SELECT COUNT(*) FROM meta WHERE key = 'new'") == 0
+        with opened.write() as tx:
+            tx.run("INSERT INTO meta (key, value) VALUES ('new', 'x')")
+        assert reader.value("SELECT COUNT(*) FROM meta WHERE key = 'new'") == 0
+    with opened.read() as reader:
+        assert reader.value("SELECT COUNT(*) FROM meta WHERE key = 'new'") == 1
+    opened.close()
+
+
+def test_a_change_that_meets_a_unique_index_is_tried_again_then_given_up(store_url: str) -> None:
+    opened = open_store(store_url)
+    tries: list[int] = []
+
+    def work(tx: Tx) -> None:
+        tries.append(1)
+        tx.run("INSERT INTO meta (key, value) VALUES ('schema', 'x')")
+
+    with pytest.raises(exc.IntegrityError):
+        opened.change(work, tries=3)
+    assert len(tries) == 3
+    opened.close()
+
+
+def test_two_transactions_that_wait_for_each_other_both_get_through(fresh_pg: str) -> None:
+    opened = open_store(fresh_pg)
+    opened.change(lambda tx: tx.many("INSERT INTO meta (key, value) VALUES (:k, '0')", [{"k": "a"}, {"k": "b"}]))
+    meet = threading.Barrier(2, timeout=20)
+    firsts: list[str] = []
+
+    def work(tx: Tx, order: str) -> None:
+        for place, key in enumerate(order):
+            tx.run("UPDATE meta SET value = value || :key WHERE key = :key", key=key)
+            if place == 0 and order not in firsts:
+                firsts.append(order)
+                meet.wait()
+
+    threads = [
+        threading.Thread(target=opened.change, args=(lambda tx, order=order: work(tx, order),))  # type: ignore[misc]
+        for order in ("ab", "ba")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with opened.read() as tx:
+        assert [r.value for r in tx.all("SELECT value FROM meta WHERE key IN ('a', 'b') ORDER BY key")] == [
+            "0aa",
+            "0bb",
+        ]
+    opened.close()
+
+
+def test_a_value_no_column_takes_is_bad_input(store_url: str) -> None:
+    opened = open_store(store_url)
+    with pytest.raises(BadInput, match="does not fit"):
+        opened.change(lambda tx: tx.run("UPDATE counters SET value = :n", n=2**70))
+    if opened.postgresql:
+        with pytest.raises(BadInput, match="NUL"):
+            opened.change(lambda tx: tx.run("UPDATE meta SET value = :v", v="a\0b"))
+    opened.close()
+
+
+def test_the_clock_is_the_databases_and_now(store_url: str) -> None:
+    opened = open_store(store_url)
+    with opened.read() as tx:
+        now = tx.now()
+        assert tx.now() == now
+    assert abs(now - time.time() * 1000) < 60_000
+    opened.close()
+
+
+def test_numbers_reserved_at_once_are_different(store_url: str) -> None:
+    opened = open_store(store_url)
+    taken: list[int] = []
+
+    def take() -> None:
+        for _ in range(20):
+            first = opened.change(lambda tx: tx.reserve("tasks", 3))
+            taken.extend(range(first, first + 3))
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == list(range(1, 241))
+    opened.close()
+
+
+def _open(url: str, answers: Any) -> None:
+    try:
+        open_store(url).close()
+        answers.put("opened")
+    except BaseException as error:
+        answers.put(repr(error))
+
+
+def test_a_new_store_may_be_opened_by_several_processes_at_once(store_url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    processes = [context.Process(target=_open, args=(store_url, answers)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    said = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert said == ["opened"] * 4
+    opened = open_store(store_url)
+    assert version(opened) == str(len(MIGRATIONS))
+    opened.close()
