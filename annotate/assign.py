@@ -89,11 +89,10 @@ def claim(tx: Tx, project: int, annotator: str, *, lease_ms: int = LEASE_MS, hol
 
 
 def _earlier_lease(tx: Tx, task: int, annotator: str) -> Any:
-    """A lease this person let run out on the same task: its order and its draft are theirs again."""
+    """The last lease this person had on the same task, which ran out: its order and its draft are theirs again."""
     return tx.one(
-        "SELECT l.token, l.shown FROM leases l WHERE l.task = :task AND l.annotator = :annotator"
-        " AND l.revises IS NULL AND NOT EXISTS (SELECT 1 FROM judgments j WHERE j.token = l.token)"
-        " ORDER BY l.at_ms DESC LIMIT 1",
+        "SELECT token, shown FROM leases WHERE task = :task AND annotator = :annotator AND revises IS NULL"
+        " ORDER BY at_ms DESC LIMIT 1",
         task=task,
         annotator=annotator,
     )
@@ -181,6 +180,7 @@ def write_lease(
     revises: str | None,
     now: int,
 ) -> RowHash:
+    """Keep a lease: who is shown what, in which order. Kept for good; the slot says whether it is held."""
     text = json.dumps(shown, separators=(",", ":"))
     tx.run(
         "INSERT INTO leases (token, project, task, annotator, purpose, round, shown, revises, at_ms)"
@@ -193,7 +193,7 @@ def write_lease(
         revises=revises,
         now=now,
     )
-    return ledger.lease_row(token, task_id, annotator, text, revises)
+    return ledger.lease_row(token, task_id, annotator, text, revises, now)
 
 
 # ── what a lease holds, and keeping it ───────────────────────────────────────
@@ -243,9 +243,11 @@ def renew(tx: Tx, token: str, annotator: str, *, lease_ms: int = LEASE_MS) -> bo
 def return_expired(chain: Chain, now: int, limit: int = 200) -> int:
     """Open the slots whose lease ran out; their tasks are served again, first. Returns how many."""
     tx = chain.tx
+    # A renewal does not take the chain: on PostgreSQL, hold the slots so that none is renewed and lost at once.
+    lock = " FOR UPDATE OF s" if tx.postgresql else ""
     over = tx.all(
         "SELECT s.task, s.number, t.task AS task_id FROM slots s JOIN tasks t ON t.id = s.task"
-        " WHERE s.project = :project AND s.state = 1 AND s.until_ms <= :now ORDER BY s.until_ms LIMIT :limit",
+        " WHERE s.project = :project AND s.state = 1 AND s.until_ms <= :now ORDER BY s.until_ms LIMIT :limit" + lock,
         project=chain.project,
         now=now,
         limit=limit,

@@ -9,10 +9,11 @@ Taking the chain (`take`) is also the project's lock: changes to one project hap
 after another, in the order of its events, on both databases.
 """
 
-import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
+from data.jsonl import parse
 from data.records import canonical, digest
 from data.store import Tx
 
@@ -90,14 +91,25 @@ def task_row(task: str, record: str) -> RowHash:
     return "tasks", task, digest(record)
 
 
-def slot_row(task: str, number: int, state: int, annotator: str | None, token: str | None) -> RowHash:
+def slot_row(
+    task: str, number: int, state: int, annotator: str | None, token: str | None, purpose: str = "label", round: int = 0
+) -> RowHash:
     """A slot: whose it is. How long a lease still runs is not covered, since renewals are no events."""
-    return "slots", f"{task}/{number}", digest([state, annotator, token])
+    return "slots", f"{task}/{number}", digest([state, annotator, token, purpose, round])
 
 
-def lease_row(token: str, task: str, annotator: str, shown: str, revises: str | None) -> RowHash:
-    """A lease: who was shown what, in which order."""
-    return "leases", token, digest([task, annotator, shown, revises])
+def lease_row(
+    token: str,
+    task: str,
+    annotator: str,
+    shown: str,
+    revises: str | None,
+    at_ms: int,
+    purpose: str = "label",
+    round: int = 0,
+) -> RowHash:
+    """A lease: who was shown what, when, in which order."""
+    return "leases", token, digest([task, annotator, shown, revises, at_ms, purpose, round])
 
 
 def pass_row(task: str, annotator: str, reason: str, comment: str) -> RowHash:
@@ -126,7 +138,11 @@ def settings_row(name: str, settings: str) -> RowHash:
 
 
 def _rows_now(tx: Tx, project: int) -> Iterator[RowHash]:
-    """The hash of every covered row as the tables hold it now."""
+    """The hash of every covered row as the tables hold it now.
+
+    A task or judgment whose columns do not say what its record says is hashed without its
+    record, so that it fits nothing.
+    """
     of = {"project": project}
     join = " FROM {0} x JOIN tasks t ON t.id = x.task WHERE x.project = :project"
     for r in tx.stream("SELECT name, settings FROM projects WHERE id = :project", **of):
@@ -136,23 +152,71 @@ def _rows_now(tx: Tx, project: int) -> Iterator[RowHash]:
     for r in tx.stream("SELECT annotator, role FROM members WHERE project = :project", **of):
         yield member_row(r.annotator, r.role)
     for r in tx.stream(
-        "SELECT t.task, x.record FROM tasks t JOIN task_records x ON x.task = t.id WHERE t.project = :project",
+        "SELECT t.task, t.kind, t.overlap, t.import_key, x.record"
+        " FROM tasks t JOIN task_records x ON x.task = t.id WHERE t.project = :project",
         **of,
     ):
-        yield task_row(r.task, r.record)
-    columns = "SELECT t.task, x.token, x.annotator, x.shown, x.revises"
+        fits = _says(r.record, id=r.task, kind=r.kind, overlap=r.overlap, import_key=r.import_key)
+        yield task_row(r.task, r.record if fits else "")
+    columns = "SELECT t.task, x.token, x.annotator, x.shown, x.revises, x.at_ms, x.purpose, x.round"
     for r in tx.stream(columns + join.format("leases"), **of):
-        yield lease_row(r.token, r.task, r.annotator, r.shown, r.revises)
+        yield lease_row(r.token, r.task, r.annotator, r.shown, r.revises, r.at_ms, r.purpose, r.round)
     for r in tx.stream("SELECT t.task, x.annotator, x.reason, x.comment" + join.format("passes"), **of):
         yield pass_row(r.task, r.annotator, r.reason, r.comment)
-    columns = "SELECT t.task, x.number, x.state, x.annotator, x.token"
+    columns = "SELECT t.task, x.number, x.state, x.annotator, x.token, x.purpose, x.round"
     for r in tx.stream(columns + join.format("slots"), **of):
-        yield slot_row(r.task, r.number, r.state, r.annotator, r.token)
-    for r in tx.stream("SELECT id, state, record FROM judgments WHERE project = :project", **of):
-        yield judgment_row(r.id, r.state, r.record)
+        yield slot_row(r.task, r.number, r.state, r.annotator, r.token, r.purpose, r.round)
+    same = "annotator, x.annotator_kind, x.verdict, x.purpose, x.supersedes, x.token"
+    for r in tx.stream(f"SELECT t.task AS task_id, x.id, x.state, x.record, x.{same}" + join.format("judgments"), **of):
+        columns_say = r._asdict()
+        state, record = columns_say.pop("state"), columns_say.pop("record")
+        yield judgment_row(r.id, state, record if _says(record, **columns_say) else "")
 
 
-NEVER_TOUCHED = digest([0, None, None])  # a slot nobody has claimed yet: the import makes it, no event names it
+_UNSAID = {"kind": None, "overlap": 1, "annotator_kind": "person", "verdict": "answered", "purpose": "label"}
+"""What a record that leaves a field out says (data/records.py)."""
+
+
+def _says(record: str, **columns: Any) -> bool:
+    held = parse(record.encode())[0]
+    return isinstance(held, dict) and all(held.get(k, _UNSAID.get(k)) == value for k, value in columns.items())
+
+
+def _sums(tx: Tx, project: int) -> Iterator[str]:
+    """Where the counters that claims and progress lean on do not count the slots there are."""
+    slots = (
+        "SELECT task, COUNT(*) AS slots, SUM(CASE WHEN state = 0 THEN 1 ELSE 0 END) AS open,"
+        " SUM(CASE WHEN state = 2 THEN 1 ELSE 0 END) AS done FROM slots WHERE project = :project GROUP BY task"
+    )
+    for r in tx.stream(
+        "SELECT t.task, t.overlap, t.open, t.done, s.slots, s.open AS free, s.done AS filled"
+        f" FROM tasks t LEFT JOIN ({slots}) s ON s.task = t.id WHERE t.project = :project"
+        " AND NOT (t.overlap = COALESCE(s.slots, 0) AND t.open = s.open AND t.done = s.done)",
+        project=project,
+    ):
+        yield (
+            f"tasks {r.task}: overlap {r.overlap}, {r.open} open and {r.done} done, but its slots are"
+            f" {r.slots or 0}, {r.free or 0} and {r.filled or 0}"
+        )
+    says = tx.one("SELECT tasks, needed, done, tasks_done FROM projects WHERE id = :project", project=project)
+    counted = tx.one(
+        "SELECT COUNT(*), COALESCE(SUM(overlap), 0), COALESCE(SUM(done), 0),"
+        " COALESCE(SUM(CASE WHEN done = overlap THEN 1 ELSE 0 END), 0) FROM tasks WHERE project = :project",
+        project=project,
+    )
+    if says is not None and counted is not None and tuple(says) != tuple(counted):
+        yield f"projects: it counts {tuple(says)} tasks, needed, done, tasks done; there are {tuple(counted)}"
+    for r in tx.stream(
+        "SELECT m.annotator, m.done, COUNT(s.task) AS filled FROM members m LEFT JOIN slots s"
+        " ON s.annotator = m.annotator AND s.project = m.project AND s.state = 2"
+        " WHERE m.project = :project GROUP BY m.annotator, m.done HAVING m.done <> COUNT(s.task)",
+        project=project,
+    ):
+        yield f"members {r.annotator}: {r.done} done, but {r.filled} slots"
+
+
+# A slot nobody has claimed yet: the import makes it, no event names it.
+NEVER_TOUCHED = slot_row("", 0, 0, None, None)[2]
 
 
 def verify(tx: Tx, project: int, limit: int = 20, known_head: Head | None = None) -> list[str]:
@@ -166,7 +230,7 @@ def verify(tx: Tx, project: int, limit: int = 20, known_head: Head | None = None
     for e in tx.stream("SELECT * FROM ledger WHERE project = :project ORDER BY seq", project=project):
         if e.seq != prev.seq + 1:
             faults.append(f"ledger: event {prev.seq + 1} is missing")
-        rows, detail = _json(e.rows), _json(e.detail)
+        rows, detail = parse(e.rows.encode())[0], parse(e.detail.encode())[0]
         if e.prev != prev.hash or e.hash != event_hash(project, e.seq, e.at_ms, e.kind, e.actor, rows, detail, e.prev):
             faults.append(f"ledger: event {e.seq} ({e.kind}) was changed")
         if known_head and e.seq == known_head.seq and e.hash != known_head.hash:
@@ -189,11 +253,5 @@ def verify(tx: Tx, project: int, limit: int = 20, known_head: Head | None = None
         if len(faults) >= limit:
             return faults[:limit]
     faults += [f"{table} {key}: gone, event {seq} wrote it" for (table, key), (_, seq) in expected.items()]
+    faults += islice(_sums(tx, project), limit)
     return faults[:limit]
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
