@@ -113,8 +113,8 @@ def _finish(chain: Chain, lease: Any, held: Slot, annotator: str, token: str) ->
 
 def _record(tx: Tx, lease: Any, annotator: str, token: str, answer: dict[str, Any]) -> Judgment:
     latest = tx.value(
-        "SELECT j.id FROM judgments j WHERE j.task = :task AND j.annotator = :annotator AND j.purpose = 'label'"
-        " AND NOT EXISTS (SELECT 1 FROM judgments k WHERE k.supersedes = j.id)",
+        "SELECT j.id FROM judgments j WHERE j.task = :task AND j.annotator = :annotator"
+        " AND j.purpose IN ('label', 'import') AND NOT EXISTS (SELECT 1 FROM judgments k WHERE k.supersedes = j.id)",
         task=lease.task,
         annotator=annotator,
     )
@@ -163,6 +163,11 @@ def _keep(tx: Tx, lease: Any, record: Judgment, state: str) -> RowHash:
     return ledger.judgment_row(record.id, state, text)
 
 
+def _passed(tx: Tx, task: int, annotator: str) -> bool:
+    sql = "SELECT 1 FROM passes WHERE task = :task AND annotator = :annotator"
+    return tx.value(sql, task=task, annotator=annotator) is not None
+
+
 def _pass(tx: Tx, lease: Any, annotator: str, reason: str, comment: str) -> list[RowHash]:
     """Note that this person passed on the task, so that it is not offered to them again."""
     tx.run(
@@ -180,13 +185,18 @@ def _pass(tx: Tx, lease: Any, annotator: str, reason: str, comment: str) -> list
 
 
 def skip(tx: Tx, annotator: str, token: str, reason: str, comment: str = "") -> None:
-    """Give the task back to others with a reason; a second call changes nothing."""
+    """Give the task back to others with a reason; a second call changes nothing.
+
+    When the lease has run out the task is with others already; it still does not come back to this person.
+    """
     lease = own_lease(tx, token, annotator)
     chain = ledger.take(tx, lease.project)
     held = _held(tx, lease.task, annotator)
-    if held is None or held.state != LEASED or held.token != token:
-        return  # skipped, submitted or run out before
-    rows = [open_slot(tx, lease.task, lease.task_id, held.number)]
+    if submitted(tx, token) or (held and (held.state != LEASED or held.token != token)):
+        return  # what stands for this task now is newer than the skip
+    if held is None and _passed(tx, lease.task, annotator):
+        return
+    rows = [open_slot(tx, lease.task, lease.task_id, held.number)] if held else []
     rows += _pass(tx, lease, annotator, reason, comment)
     tx.run("DELETE FROM drafts WHERE token = :token", token=token)
     chain.append("skip", annotator, rows, reason=reason)
@@ -202,9 +212,9 @@ def revise(tx: Tx, annotator: str, judgment: str) -> tuple[Lease, Judgment]:
     row = tx.one("SELECT project, task, annotator, record FROM judgments WHERE id = :id", id=judgment)
     if row is None or row.annotator != annotator:
         raise NotThere("this judgment is not one of yours")
+    chain = ledger.take(tx, row.project)
     if tx.value("SELECT 1 FROM judgments WHERE supersedes = :id", id=judgment):
         raise Refused("this judgment was revised since; open its newer form", "superseded")
-    chain = ledger.take(tx, row.project)
     before = Judgment.model_validate_json(row.record)
     open_token = tx.value(
         "SELECT l.token FROM leases l WHERE l.task = :task AND l.annotator = :annotator AND l.revises = :judgment"

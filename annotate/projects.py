@@ -71,8 +71,9 @@ def change_settings(tx: Tx, project: Project, changes: dict[str, Any], actor: st
     for key in changes:
         if key not in SETTINGS:
             raise BadInput(f"a project has no setting '{key}'{nearest(key, SETTINGS)}")
-    settings = json.dumps({**project.settings, **changes}, sort_keys=True, ensure_ascii=False)
     chain = ledger.take(tx, project.id)
+    latest = find_project(tx, project.name).settings  # read with the chain held: others change settings too
+    settings = json.dumps({**latest, **changes}, sort_keys=True, ensure_ascii=False)
     tx.run("UPDATE projects SET settings = :settings WHERE id = :id", settings=settings, id=project.id)
     chain.append("settings", actor, [ledger.settings_row(project.name, settings)])
 
@@ -105,6 +106,7 @@ def set_guidelines(tx: Tx, project: Project, texts: dict[str, str], actor: str =
             project=project.id,
             version=version,
         )
+        chain.append("guidelines", actor, [], version=version)
         return version
     rows = []
     for language, text in sorted(texts.items()):
@@ -118,7 +120,7 @@ def set_guidelines(tx: Tx, project: Project, texts: dict[str, str], actor: str =
             now=tx.now(),
         )
         rows.append(ledger.guideline_row(version, language, text))
-    chain.append("guidelines", actor, rows)
+    chain.append("guidelines", actor, rows, version=version)
     return version
 
 
