@@ -7,18 +7,21 @@ when it is run again: what is known already is passed over.
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
-from annotate.assign import DONE, extend_lane
+from annotate.assign import DONE, OPEN, extend_lane
 from annotate.projects import Project, change_settings, make_project
 from data import ledger
+from data.errors import one_line
 from data.formats.rows import Reject, Row, Vote
 from data.jsonl import explain
 from data.ledger import RowHash
 from data.records import Criterion, Judgment, Kind, Task, content_id
 from data.store import Store, Tx
 
+MAX_KEY, MAX_LANGUAGE = 500, 40  # characters: what an index of PostgreSQL takes with room to spare
 BATCH = 500  # tasks a transaction: large enough to be fast, short enough that a submit hardly waits
 
 
@@ -62,6 +65,13 @@ class Entry(NamedTuple):
 
 def build(project: str, row: Row, wishes: Wishes) -> Task:
     """The task a row makes in this project; ValueError says what does not fit."""
+    for what, name, limit in [
+        ("the id", row.key, MAX_KEY),
+        ("the language", row.language or row.prompt.language or wishes.language or "", MAX_LANGUAGE),
+        *(("an annotator's name", vote.annotator, MAX_KEY) for vote in row.votes),
+    ]:
+        if len(name) > limit or "\0" in name:
+            raise ValueError(f"{what} has at most {limit} characters and no NUL, not {one_line(name, 60)!r}")
     count = len(row.responses)
     kind = wishes.kind or row.kind or ("ab" if count == 2 else "ranking")
     people = sum(vote.annotator_kind == "person" for vote in row.votes)
@@ -113,7 +123,7 @@ def load_rows(
                 continue
             entries[task.id] = Entry(row, task, task.line().decode())
         if entries:
-            more, refused = store.change(lambda tx, e=list(entries.values()): _put(tx, name, e, source))  # type: ignore[misc]
+            more, refused = store.change(partial(_put, name=name, entries=list(entries.values()), source=source))
             for reject in refused:
                 rejected(reject)
             tally = tally.plus(**more)
@@ -159,7 +169,7 @@ def _known(
         keys=[e.task.import_key for e in entries],
     )
     by_key = {row.import_key: row.task for row in there}
-    clash = [e for e in entries if by_key.get(e.task.import_key, e.task.id) != e.task.id]
+    clash = [e for e in entries if by_key.setdefault(e.task.import_key, e.task.id) != e.task.id]
     reason = "id '{}' is in project '{}' already, with other content; give this row another id"
     refused = [
         Reject(e.row.where, e.row.number, reason.format(e.task.import_key, project.name), e.record[:2000])
@@ -232,28 +242,28 @@ def _insert_votes(
     counts = {"judgments": 0, "judgments_known": 0, "surplus": 0}
     if not any(e.row.votes for e in entries):
         return [], counts
-    imported = _imported_people(tx, project, entries)
     tokens = {(e.task.id, vote.key): content_id("import", e.task.id, vote.key) for e in entries for vote in e.row.votes}
-    there = {
-        row.token for row in tx.all("SELECT token FROM judgments WHERE token IN :tokens", tokens=list(tokens.values()))
-    }
-    events: list[RowHash] = []
+    there = _judged(tx, list(tokens.values()))
+    new = [vote for e in entries for vote in e.row.votes if tokens[e.task.id, vote.key] not in there]
+    imported, events = _imported_people(tx, project, {v.annotator for v in new if v.annotator_kind == "person"})
     rows: list[dict[str, Any]] = []
     slots: list[dict[str, Any]] = []
     for e in entries:
         number = numbers[e.task.id]
-        free = list(range(e.task.overlap)) if e.task.id in fresh else _free_slots(tx, number)
+        free, holders = (list(range(e.task.overlap)), set()) if e.task.id in fresh else _slots(tx, number)
         for vote in e.row.votes:
             token = tokens[e.task.id, vote.key]
             if token in there:
                 counts["judgments_known"] += 1
                 continue
+            there.add(token)
             record = _judgment(e.task, vote, imported.get(vote.annotator, ""), token)
             state = "counted"
             if vote.annotator_kind == "person":
                 if vote.verdict == "cannot_judge":
                     state = "returned"
-                elif free:
+                elif free and record.annotator not in holders:
+                    holders.add(record.annotator)
                     slots.append({"task": number, "number": free.pop(0), "annotator": record.annotator, "token": token})
                     events.append(ledger.slot_row(e.task.id, slots[-1]["number"], DONE, record.annotator, token))
                 else:
@@ -275,12 +285,20 @@ def _insert_votes(
         rows,
     )
     _fill(tx, project, slots)
-    return [*events, *_member_rows(imported)], counts
+    return events, counts
 
 
-def _free_slots(tx: Tx, task: int) -> list[int]:
-    rows = tx.all("SELECT number FROM slots WHERE task = :task AND state = 0 ORDER BY number", task=task)
-    return [int(row.number) for row in rows]
+def _judged(tx: Tx, tokens: list[str]) -> set[str]:
+    """Which of these tokens a judgment has already; asked in parts, for a database takes so many values at once."""
+    parts = [tokens[i : i + 10_000] for i in range(0, len(tokens), 10_000)]
+    found = [tx.all("SELECT token FROM judgments WHERE token IN :tokens", tokens=part) for part in parts]
+    return {row.token for rows in found for row in rows}
+
+
+def _slots(tx: Tx, task: int) -> tuple[list[int], set[str]]:
+    """A task's open slots, and who has one of the others."""
+    rows = tx.all("SELECT number, state, annotator FROM slots WHERE task = :task ORDER BY number", task=task)
+    return [int(row.number) for row in rows if row.state == OPEN], {row.annotator for row in rows if row.annotator}
 
 
 def _judgment(task: Task, vote: Vote, person: str, token: str) -> Judgment:
@@ -295,10 +313,13 @@ def _judgment(task: Task, vote: Vote, person: str, token: str) -> Judgment:
     )
 
 
-def _imported_people(tx: Tx, project: Project, entries: list[Entry]) -> dict[str, str]:
-    """A random id for each person who judged in the source; the table people keeps their name there."""
-    names = {v.annotator for e in entries for v in e.row.votes if v.annotator_kind == "person"}
-    ids = {}
+def _imported_people(tx: Tx, project: Project, names: set[str]) -> tuple[dict[str, str], list[RowHash]]:
+    """A random id for each person who judged in the source, and the new members' rows.
+
+    The table people keeps their name in the source.
+    """
+    ids: dict[str, str] = {}
+    events: list[RowHash] = []
     for name in sorted(names):
         full = f"{project.name}/{name}"
         known = tx.value("SELECT id FROM people WHERE name = :name", name=full)
@@ -315,11 +336,8 @@ def _imported_people(tx: Tx, project: Project, entries: list[Entry]) -> dict[str
                 project=project.id,
                 id=ids[name],
             )
-    return ids
-
-
-def _member_rows(imported: dict[str, str]) -> list[RowHash]:
-    return [ledger.member_row(person, "annotator") for person in imported.values()]
+            events.append(ledger.member_row(ids[name], "annotator"))
+    return ids, events
 
 
 def _fill(tx: Tx, project: Project, slots: list[dict[str, Any]]) -> None:
