@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from annotate import accounts, assign, routes
@@ -18,7 +19,7 @@ from annotate.middleware import Guard
 from annotate.session import Sessions
 from annotate.signin_page import join_html, signin_html
 from annotate.throttle import Throttle
-from data.errors import ConcordError, NotThere, Refused, StoreDown
+from data.errors import ConcordError, NotThere, Refused, StoreDown, one_line
 from data.store import Store
 
 PAGE = Path(__file__).parent / "page"
@@ -88,7 +89,12 @@ def _errors(app: FastAPI) -> None:
     def bad_request(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body")
-        return said(422, "bad_answer", f"{where}: {first['msg']}")
+        return said(422, "bad_answer", one_line(f"{where}: {first['msg']}"))
+
+    @app.exception_handler(HTTPException)
+    def refused_by_framework(_: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_there", 405: "not_there"}.get(error.status_code, "bad_input")
+        return said(error.status_code, code, one_line(str(error.detail)))
 
 
 def _sign_in(app: FastAPI, store: Store, sessions: Sessions, base: str) -> None:

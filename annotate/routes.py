@@ -6,9 +6,9 @@ which responses from the lease kept in the store. Errors are JSON {code, message
 
 import json
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from annotate import answers, assign
@@ -19,12 +19,13 @@ from annotate.projects import Project, all_projects, find_project, guidelines
 from annotate.render import render_guidelines
 from annotate.session import Sessions, check_csrf
 from data.errors import NotThere, Refused
-from data.records import Judgment
+from data.records import Judgment, canonical
 from data.store import Store, Tx
 from data.text import excerpt
 
 T = TypeVar("T")
-MAX_DRAFT = 2_000_000  # bytes
+MAX_DRAFT = 2_000_000  # characters
+MAX_NUMBER = 2**53  # the largest whole number a browser counts to
 SkipReason = Literal["too_long", "not_my_language", "not_my_field", "upsetting", "broken", "other"]
 
 
@@ -32,7 +33,7 @@ class DraftBody(BaseModel):
     """An unfinished answer; `seq` grows with every change, so that an older one never wins."""
 
     model_config = ConfigDict(extra="forbid")
-    seq: int = Field(ge=0)
+    seq: int = Field(ge=0, le=MAX_NUMBER)
     answer: dict[str, Any]
     active_ms: int = Field(0, ge=0, le=24 * 3600 * 1000)
 
@@ -158,9 +159,12 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
     @api.put("/leases/{token}/draft", dependencies=changing)
     def put_draft(request: Request, token: str, body: DraftBody) -> dict[str, int]:
         """Keep an unfinished answer."""
-        text = json.dumps({"answer": body.answer, "active_ms": body.active_ms}, ensure_ascii=True)
+        try:  # kept as it will be sent back, so that what cannot be sent back is never kept
+            text = canonical({"answer": body.answer, "active_ms": body.active_ms}).decode()
+        except TypeError as error:
+            raise Refused(f"answer: {error}", "bad_answer") from None
         if len(text) > MAX_DRAFT:
-            raise Refused(f"a draft has at most {MAX_DRAFT:,} bytes", "bad_answer")
+            raise Refused(f"a draft has at most {MAX_DRAFT:,} characters", "bad_answer")
         return {"seq": as_person(request, lambda tx, who: answers.save_draft(tx, who.id, token, body.seq, text))}
 
     @api.post("/leases/{token}/renew", dependencies=changing)
@@ -202,7 +206,12 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         return as_person(request, work)
 
     @api.get("/projects/{project}/mine")
-    def mine(request: Request, project: str, limit: int = 50, before: int | None = None) -> dict[str, Any]:
+    def mine(
+        request: Request,
+        project: str,
+        limit: int = 50,
+        before: Annotated[int | None, Query(ge=-MAX_NUMBER, le=MAX_NUMBER)] = None,
+    ) -> dict[str, Any]:
         """One's own judgments, the newest first; only the latest form of each."""
         with store.read() as tx:
             person = sessions.require(tx, request)
