@@ -345,7 +345,14 @@ JSON = st.recursive(
     max_leaves=8,
 )
 SHAPES: dict[str, dict[str, Any]] = {
-    "tasks": {"id": "x", "prompt": "p", "responses": ["a", "b"], "gold": {"choice": "A"}, "criteria": ["c"]},
+    "tasks": {
+        "id": "x",
+        "prompt": "p",
+        "responses": ["a", {"text": "b", "model": "m"}],
+        "gold": {"choice": "A", "ranking": [["A"], ["B"]]},
+        "criteria": ["c"],
+        "judgments": [{"annotator": "n", "shown": [2, 1], "choice": "A"}],
+    },
     "table": {
         "prompt": "p",
         "response_1": "a",

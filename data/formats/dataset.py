@@ -6,6 +6,7 @@ of a dataset is run. A row without an id gets a key made of the dataset's name, 
 number, since a stream has no bytes to hash; a folder goes by its own name, wherever it lies.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -43,6 +44,7 @@ def open_dataset(path: str, split: str) -> Source:
 def _stream(path: str, folder: Path | None, split: str) -> Any:
     import datasets
 
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news to the user
     name, _, configuration = (path, "", "") if folder else path.partition(":")
     try:
         if folder and ((folder / "state.json").exists() or (folder / "dataset_dict.json").exists()):
