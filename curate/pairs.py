@@ -3,8 +3,9 @@
 For two responses of a task, n judgments compared them: p = (wins + ties/2 + a) / (n + 2a)
 is the probability that the first is better, with the prior a (default ½), so three votes to
 none is not certainty. A soft label counts as so much of a vote. A response left unplaced
-says nothing. Every sum is a fraction and becomes a double once, at the end, correctly
-rounded: neither the order of the judgments nor the machine changes a byte.
+says nothing. Sums are whole numbers (a vote is so many of a task's `unit`) and become a
+double once, at the end, correctly rounded: neither the order of the judgments nor the
+machine changes a byte.
 
 A judgment is one piece of evidence however many pairs it implies: the weights of its pairs
 sum to one. What is left out is left out with a reason.
@@ -17,10 +18,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
+from math import lcm
 from typing import Any, Literal, NamedTuple, get_args
 
 from data.errors import BadInput, nearest
-from data.records import AnnotatorKind, Judgment, PreferencePair, Record, Response, Task, content_id, pair_id
+from data.records import AnnotatorKind, Judgment, PreferencePair, Record, Task, content_id, pair_id
 
 Mode = Literal["all", "adjacent", "best-worst"]
 Split = Literal["train", "validation", "test"]
@@ -28,7 +30,6 @@ Source = Literal["human", "model", "both", "rule"]
 
 KINDS: dict[str, AnnotatorKind] = {"human": "person", "model": "model", "rule": "rule"}
 """The words of --sources, and the annotator kinds they let in."""
-_HALF = Fraction(1, 2)
 _PRIOR = re.compile(r"\d{1,3}(\.\d{1,12})?|\.\d{1,12}")
 
 
@@ -80,10 +81,14 @@ class Stored(NamedTuple):
 
 
 class Vote(NamedTuple):
-    """What one judgment says of two responses: how much of a vote the first has, and whether it is a tie."""
+    """What one judgment says of two responses: how many units of a vote the first has, and if it is a tie."""
 
-    first: Fraction
+    first: int
     tie: bool
+
+
+Votes = dict[tuple[str, str], Vote]
+"""What one judgment says of every two responses it compares, both ways round."""
 
 
 def make_rules(**given: Any) -> Rules:
@@ -156,19 +161,17 @@ def pairs_of(
     bad = sum(j.verdict == "all_bad" for j in judgments)
     if 2 * bad > len(judgments):
         return [], [LeftOut(task.id, everything, "all bad, says the majority")]
-    known = set(everything)
-    ballots = [(j, _votes(j, rules, known)) for j in judgments]
+    unit = _unit(judgments)
+    ballots = [(j, _votes(j, rules, set(everything), unit)) for j in judgments]
     if not any(votes for _, votes in ballots):
         return [], [LeftOut(task.id, everything, _silence(task, judgments, rules))]
-    scores = _scores(everything, [votes for _, votes in ballots], Fraction(rules.prior))
-    chosen = _selected(everything, scores, rules.pairs)
-    shares = [Fraction(1, n) if (n := sum(two in votes for two in chosen)) else _HALF for _, votes in ballots]
+    scores = _scores(everything, [votes for _, votes in ballots], unit, Fraction(rules.prior))
+    asked = _selected(everything, scores, rules.pairs)
+    spread = [sum(two in votes for two in asked) for _, votes in ballots]
     pairs, left_out = [], []
-    for two in chosen:
-        said = [
-            (j, votes[two], share) for (j, votes), share in zip(ballots, shares, strict=True) if two in votes
-        ]
-        made = _pair(task, two, said, scores, rules)
+    for two in asked:
+        said = [(j, votes[two], n) for (j, votes), n in zip(ballots, spread, strict=True) if two in votes]
+        made = _pair(task, two, said, scores, unit, rules)
         if isinstance(made, str):
             left_out.append(LeftOut(task.id, list(two), made))
         else:
@@ -176,37 +179,47 @@ def pairs_of(
     return sorted(pairs, key=lambda pair: pair.id), left_out
 
 
-def _votes(j: Judgment, rules: Rules, known: set[str]) -> dict[tuple[str, str], Vote]:
-    """What a judgment says of every two responses it compares, both ways round."""
-    found: dict[tuple[str, str], Vote] = {}
-    for a, b, first in _comparisons(j, rules):
-        if not {a, b} <= known:
-            continue
-        tie = first == _HALF and j.probability is None
-        found[a, b], found[b, a] = Vote(first, tie), Vote(1 - first, tie)
+def _unit(judgments: Sequence[Judgment]) -> int:
+    """How many units a vote of this task has, so that half a vote and every soft label are whole numbers."""
+    soft = {_as_written(j.probability).denominator for j in judgments if j.probability is not None}
+    return 2 * lcm(*soft)
+
+
+def _as_written(probability: float) -> Fraction:
+    """A soft label as its decimal says: 0.7 is 7/10, so 0.7 and 0.3 make a tie."""
+    return Fraction(repr(probability))
+
+
+def _votes(j: Judgment, rules: Rules, known: set[str], unit: int) -> Votes:
+    """What a judgment says of every two of the known responses."""
+    found: Votes = {}
+    for a, b, first in _comparisons(j, rules, unit):
+        if a in known and b in known:
+            tie = 2 * first == unit and j.probability is None
+            found[a, b], found[b, a] = Vote(first, tie), Vote(unit - first, tie)
     return found
 
 
-def _comparisons(j: Judgment, rules: Rules) -> Iterator[tuple[str, str, Fraction]]:
-    """Each two responses a judgment compares, and how much of a vote the first of them gets."""
+def _comparisons(j: Judgment, rules: Rules, unit: int) -> Iterator[tuple[str, str, int]]:
+    """Each two responses a judgment compares, and how many units of its vote the first of them gets."""
     if j.verdict != "answered" or (j.ranking is None and j.choice is not None and len(j.shown) != 2):
         return
     tiers = j.tiers()
     if j.probability is not None and j.ranking is None and len(j.shown) == 2:
-        yield j.shown[0], j.shown[1], Fraction(repr(j.probability))  # as written: 0.7 is 7/10
+        yield j.shown[0], j.shown[1], int(_as_written(j.probability) * unit)
     elif tiers is not None:
         place = {r: n for n, tier in enumerate(tiers) for r in tier}
         for a, b in combinations(place, 2):
-            yield a, b, _first_vote(place[b] - place[a], 1)
+            yield a, b, _share(place[b] - place[a], 1, unit)
     elif rules.criterion is not None:
         rated = {r: points[rules.criterion] for r, points in j.ratings.items() if rules.criterion in points}
         for a, b in combinations(rated, 2):
-            yield a, b, _first_vote(rated[a] - rated[b], rules.margin)
+            yield a, b, _share(rated[a] - rated[b], rules.margin, unit)
 
 
-def _first_vote(lead: int, margin: int) -> Fraction:
-    """1 when the first leads by the margin, 0 when the second does, else ½."""
-    return Fraction(1) if lead >= margin else Fraction(0) if -lead >= margin else _HALF
+def _share(lead: int, margin: int, unit: int) -> int:
+    """The whole vote when the first leads by the margin, nothing when the second does, else half."""
+    return unit if lead >= margin else 0 if -lead >= margin else unit // 2
 
 
 def _silence(task: Task, judgments: Sequence[Judgment], rules: Rules) -> str:
@@ -218,17 +231,20 @@ def _silence(task: Task, judgments: Sequence[Judgment], rules: Rules) -> str:
     return "no two responses were compared"
 
 
-def _scores(
-    ids: Sequence[str], ballots: Sequence[dict[tuple[str, str], Vote]], prior: Fraction
-) -> dict[str, Fraction]:
+def _scores(ids: Sequence[str], ballots: Sequence[Votes], unit: int, prior: Fraction) -> dict[str, Fraction]:
     """Share of its comparisons that each response won, a tie counting half, with the prior on both sides."""
-    won = dict.fromkeys(ids, Fraction(0))
-    met = dict.fromkeys(ids, 0)
+    won, met = dict.fromkeys(ids, 0), dict.fromkeys(ids, 0)
     for votes in ballots:
         for (a, _), vote in votes.items():
             won[a] += vote.first
             met[a] += 1
-    return {r: (won[r] + prior) / (met[r] + 2 * prior) if met[r] else _HALF for r in ids}
+    return {r: _share_won(won[r], met[r], unit, prior) if met[r] else Fraction(1, 2) for r in ids}
+
+
+def _share_won(won: int, n: int, unit: int, prior: Fraction) -> Fraction:
+    """(wins + ties/2 + a) / (n + 2a), `won` in units."""
+    a, whole = prior.numerator, prior.denominator
+    return Fraction(won * whole + a * unit, unit * (n * whole + 2 * a))
 
 
 def _selected(ids: Sequence[str], scores: dict[str, Fraction], mode: Mode) -> list[tuple[str, str]]:
@@ -249,24 +265,28 @@ def _selected(ids: Sequence[str], scores: dict[str, Fraction], mode: Mode) -> li
 def _pair(
     task: Task,
     two: tuple[str, str],
-    said: Sequence[tuple[Judgment, Vote, Fraction]],
+    said: Sequence[tuple[Judgment, Vote, int]],
     scores: dict[str, Fraction],
+    unit: int,
     rules: Rules,
 ) -> PreferencePair | str:
-    """The pair of these two responses, or why there is none."""
+    """The pair of these two responses, or why there is none.
+
+    `said` has each judgment that compared them, its vote, and over how many pairs it spreads.
+    """
     if not said:
         return "nobody compared them"
-    by_id = {r.id: r for r in task.responses}
-    if _text(by_id[two[0]]) == _text(by_id[two[1]]):
+    by_id = {r.id: r.messages for r in task.responses}
+    if by_id[two[0]] == by_id[two[1]]:
         return "identical texts"
-    n, wins = len(said), sum((vote.first for _, vote, _ in said), Fraction(0))
-    if 2 * wins == n:
+    n, won = len(said), sum(vote.first for _, vote, _ in said)
+    if 2 * won == n * unit:
         return "tie"
-    swap = 2 * wins < n
-    better, worse = (two[1], two[0]) if swap else two
-    wins = n - wins if swap else wins
+    swap = 2 * won < n * unit
+    better, worse = two[::-1] if swap else two
+    won = n * unit - won if swap else won
     ties = sum(vote.tie for _, vote, _ in said)
-    prior = Fraction(rules.prior)
+    parts = lcm(*(spread for _, _, spread in said))
     cluster = task.prompt.id
     return PreferencePair(
         id=pair_id(task.id, better, worse, rules.method),
@@ -275,19 +295,19 @@ def _pair(
         rejected_id=worse,
         task_id=task.id,
         prompt=task.prompt.messages,
-        chosen=by_id[better].messages,
-        rejected=by_id[worse].messages,
-        probability=float((wins + prior) / (n + 2 * prior)),
-        weight=float(sum((share for _, _, share in said), Fraction(0))),
+        chosen=by_id[better],
+        rejected=by_id[worse],
+        probability=float(_share_won(won, n, unit, Fraction(rules.prior))),
+        weight=sum(parts // spread for _, _, spread in said) / parts,
         score_chosen=float(scores[better]),
         score_rejected=float(scores[worse]),
         votes={
-            "chosen": float(wins - Fraction(ties, 2)),
-            "rejected": float(n - wins - Fraction(ties, 2)),
+            "chosen": (2 * won - ties * unit) / (2 * unit),
+            "rejected": (2 * (n * unit - won) - ties * unit) / (2 * unit),
             "tie": float(ties),
         },
         judgment_ids=sorted(j.id for j, _, _ in said),
-        agreement=float(wins / n),
+        agreement=won / (n * unit),
         source=_source({j.annotator_kind for j, _, _ in said}),
         cluster=cluster,
         split=split_of(cluster, rules.seed, rules.splits),
@@ -297,10 +317,6 @@ def _pair(
         guideline_versions=sorted({j.guideline_version for j, _, _ in said if j.guideline_version}),
         method=rules.method,
     )
-
-
-def _text(response: Response) -> list[dict[str, Any]]:
-    return [m.plain() for m in response.messages]
 
 
 def _source(kinds: set[AnnotatorKind]) -> Source:

@@ -22,6 +22,7 @@ from data.folder import Folder, readme
 from data.jsonl import explain
 from data.records import Judgment, PreferencePair, Task, canonical
 
+_TEXTS = {"prompt", "chosen", "rejected"}
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -44,10 +45,8 @@ def row_of(pair: PreferencePair) -> bytes:
 
     A message is role and content; tool calls and a name are there only where the message has them.
     """
-    row = pair.model_dump(mode="json")
-    for column in ("prompt", "chosen", "rejected"):
-        row[column] = [message.plain() for message in getattr(pair, column)]
-    return canonical(row)
+    messages = {column: [m.plain() for m in getattr(pair, column)] for column in _TEXTS}
+    return canonical({**pair.model_dump(mode="json", exclude=_TEXTS), **messages})
 
 
 def fill(folder: Folder, tasks: Iterable[StoredTask], rules: Rules, step: Callable[[int], None]) -> Tally:
@@ -67,7 +66,7 @@ def fill(folder: Folder, tasks: Iterable[StoredTask], rules: Rules, step: Callab
             pairs, gaps = pairs_of(task, kept, rules)
             for pair in pairs:
                 splits[pair.split].add(row_of(pair))
-                extra |= {k for m in (*pair.prompt, *pair.chosen, *pair.rejected) for k in m.plain()}
+            extra |= _beyond_text(task) if pairs else set()
             if kept:
                 audit["tasks"].add(stored.record.encode())
             lines = {j.id: j.record for j in stored.judgments}
@@ -88,6 +87,12 @@ def fill(folder: Folder, tasks: Iterable[StoredTask], rules: Rules, step: Callab
     rows: dict[str, int] = {name: out.rows for name, out in splits.items() if out.rows}
     folder.write_text("README.md", readme("Preference pairs", rows, features(extra)))
     return Tally(seen, judged, rows, dict(sorted(left_out.items())), dict(sorted(unused.items())))
+
+
+def _beyond_text(task: Task) -> set[str]:
+    """Which of a message's fields beyond role and content a task's messages have."""
+    messages = [*task.prompt.messages, *(m for r in task.responses for m in r.messages)]
+    return {field for field in ("tool_calls", "name") if any(getattr(m, field) is not None for m in messages)}
 
 
 def _read(stored: StoredTask) -> tuple[Task, list[Stored]]:

@@ -231,7 +231,8 @@ def write_row_hashes(folder: Path) -> dict[str, int]:
 
 def _row_id(line: bytes) -> str:
     row = orjson.loads(line)
-    return one_line(str(row.get("id") or "-"), 80) if isinstance(row, dict) else "-"
+    name = str(row.get("id") or "-") if isinstance(row, dict) else "-"
+    return name if name.isalnum() and len(name) <= 80 else one_line(name, 80)
 
 
 def _told_rows(folder: Path) -> dict[str, list[tuple[str, str]]]:
