@@ -136,6 +136,7 @@ def test_every_layout_has_a_name_and_one_line_and_is_in_formats() -> None:
         ("a.csv", b"", BadInput, "is empty"),
         ("a.csv", b"prompt,response_1,response_2\n", BadInput, "is empty"),
         ("a.csv", b"prompt,prompt\n", BadInput, "two columns are called 'prompt'"),
+        ("a.csv", b"prompt,r\xe9ponse\n", BadInput, "the header is not UTF-8"),
         ("a.csv", "prompt,response_1".encode("utf-16"), BadInput, "UTF-16; save it as UTF-8"),
         ("a.parquet", b"PAR1 no", BadInput, "cannot be read on"),
         ("a.jsonl.gz", b"no gzip", BadInput, "cannot be read"),

@@ -260,10 +260,13 @@ def test_bad_csv_rows_are_rejected_and_the_next_come(tmp_path: Path) -> None:
     assert rejects[3] == "2 cells where the header has 3"
     assert rejects[4] == "4 cells where the header has 3"
     assert rejects[5] == "column 'response_1' is not UTF-8 (byte 0xe9); save the file as UTF-8"
-    assert rejects[6].startswith("not a row of CSV")
+    assert rejects[6].startswith("not a row of the table: ")
     assert rejects[8] == "prompt is empty"
     assert "unexpected end of data" in rejects[10]
     assert sorted(rejects) == [3, 4, 5, 6, 8, 10]
+    raw = {r.number: r.raw for r in found if isinstance(r, Reject)}
+    assert (raw[4], raw[5], raw[6]) == ("p,a,b,c", "p,\ufffd,b", 'p,"a"x,b')
+    assert raw[10] == 'p,a,"never closed\np,a,b'
 
 
 @pytest.mark.parametrize("column", ["response_x", "responses", "model_a", "response2"])

@@ -105,15 +105,17 @@ def _array(file: Path) -> Iterator[Item]:
             raise BadInput(f"{file} cannot be read on: {error}") from None
 
 
-def _decoded(opened: BinaryIO, file: Path) -> Iterator[str]:
-    """Lines as text; a byte that is not UTF-8 becomes half a surrogate, so that its row is rejected."""
+def _decoded(opened: BinaryIO, file: Path, held: list[bytes]) -> Iterator[str]:
+    """Lines as text, their bytes put into `held`; a byte that is not UTF-8 becomes half a surrogate."""
     first = True
     try:
         while raw := opened.readline(MAX_LINE):
-            if first and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise BadInput(f"{file} is in UTF-16; save it as UTF-8")
-            yield (raw.removeprefix(b"\xef\xbb\xbf") if first else raw).decode("utf-8", "surrogateescape")
-            first = False
+            if first:
+                if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+                    raise BadInput(f"{file} is in UTF-16; save it as UTF-8")
+                raw, first = raw.removeprefix(b"\xef\xbb\xbf"), False
+            held.append(raw)
+            yield raw.decode("utf-8", "surrogateescape")
     except (OSError, EOFError) as error:
         raise BadInput(f"{file} cannot be read on: {error}") from None
 
@@ -121,27 +123,32 @@ def _decoded(opened: BinaryIO, file: Path) -> Iterator[str]:
 def _table(file: Path, delimiter: str) -> Iterator[Item]:
     """Rows of a CSV or TSV file as objects named by its header; a row has the number of its first line."""
     csv.field_size_limit(MAX_LINE)
+    held: list[bytes] = []  # the lines of the row being read
     with open_bytes(file) as opened:
-        reader = csv.reader(_decoded(opened, file), delimiter=delimiter, strict=True)
+        reader = csv.reader(_decoded(opened, file, held), delimiter=delimiter, strict=True)
         header = _header(reader, file)
         while True:
+            held.clear()
             number = reader.line_num + 1
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Item(number, None, f"not a row of {file.suffix.strip('.').upper()}: {error}")
+                yield Item(number, None, f"not a row of the table: {error}", b"".join(held))
                 continue
             if cells:
-                yield _cells(number, cells, header, delimiter)
+                yield _cells(number, cells, header, b"".join(held))
 
 
 def _header(reader: Any, file: Path) -> list[str]:
     try:
         header = [cell.strip() for cell in next(reader)]
+        "".join(header).encode()
     except StopIteration:
         raise BadInput(f"{file} is empty") from None
+    except UnicodeEncodeError:
+        raise BadInput(f"{file}, line 1: the header is not UTF-8; save the file as UTF-8") from None
     except csv.Error as error:
         raise BadInput(f"{file}, line 1: the header cannot be read: {error}") from None
     for name in header:
@@ -150,15 +157,15 @@ def _header(reader: Any, file: Path) -> list[str]:
     return header
 
 
-def _cells(number: int, cells: list[str], header: list[str], delimiter: str) -> Item:
-    joined = delimiter.join(cells)
+def _cells(number: int, cells: list[str], header: list[str], raw: bytes) -> Item:
     try:
-        raw = joined.encode()
-    except UnicodeEncodeError as error:
-        byte = ord(joined[error.start]) - 0xDC00
+        raw.decode()
+    except UnicodeDecodeError as error:
+        wrong = raw[error.start]
         column = next(name for name, cell in zip([*header, *cells], cells, strict=False) if _escaped(cell))
-        problem = f"column '{column}' is not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8"
-        return Item(number, None, problem, joined.encode("utf-8", "surrogateescape"))
+        return Item(
+            number, None, f"column '{column}' is not UTF-8 (byte 0x{wrong:02x}); save the file as UTF-8", raw
+        )
     if len(cells) != len(header):
         return Item(number, None, f"{len(cells)} cells where the header has {len(header)}", raw)
     return Item(number, dict(zip(header, cells, strict=True)), None, raw)
