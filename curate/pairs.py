@@ -112,6 +112,8 @@ def make_rules(**given: Any) -> Rules:
         )
     if rules.margin < 1:
         raise BadInput(f"--margin: {rules.margin} is below 1 point of the scale")
+    if not 0 <= rules.seed < 2**63:
+        raise BadInput(f"--seed: {rules.seed} is not within 0 to 2^63 - 1")
     if len(rules.splits) != 3 or min(rules.splits) < 0 or not 0 < sum(rules.splits) <= 1_000_000:
         raise BadInput("--splits: give three whole shares (train, validation, test), such as 90,5,5")
     if not rules.sources:

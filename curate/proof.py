@@ -8,6 +8,9 @@ counted missing. Whether each byte is as it was written is data/manifest.py's pa
 
 import hashlib
 import json
+from collections.abc import Iterator
+from heapq import merge
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -24,13 +27,17 @@ if TYPE_CHECKING:
     from data.store import Tx
 
 R = TypeVar("R", bound=Record)
+TASKS, JUDGMENTS, LEFT_OUT = "audit/tasks.jsonl", "audit/judgments.jsonl", "audit/left_out.jsonl"
+_DATA = {split: f"data/{split}.jsonl" for split in SPLITS}
 FAULTS = 1000  # of the ledger; more would say no more
 _STATES = ("counted", "surplus", "returned")
 
 
 class Line(NamedTuple):
-    """A line of an export as it is: where it stands, what it holds, its bytes without the line break."""
+    """A line of an export as it is: its task, its place, what it holds, its bytes without line break."""
 
+    task: str
+    file: str
     where: str
     value: Any
     raw: bytes
@@ -45,79 +52,95 @@ def rules_of(manifest: Manifest) -> Rules:
 
 
 def check_rows(folder: Path, manifest: Manifest) -> list[str]:
-    """What in an export does not follow from the tasks, judgments and rules that lie in it."""
-    faults: list[str] = []
+    """What in an export does not follow from the tasks, judgments and rules that lie in it.
+
+    Every file is in the order of task ids, so all are read side by side, one task at a time.
+    """
     try:
         rules = rules_of(manifest)
     except BadInput as error:
         return [str(error)]
-    tasks = _records(folder, "audit/tasks.jsonl", Task, faults)
-    judged: dict[str, list[Judgment]] = {}
-    for j in _records(folder, "audit/judgments.jsonl", Judgment, faults).values():
-        judged.setdefault(j.task_id, []).append(j)
-    rows = {(split, key): line for split in SPLITS for key, line in _rows(folder, split, faults).items()}
-    gaps = {digest(line.value): line for line in _lines(folder, "audit/left_out.jsonl", faults)}
-    for task in tasks.values():
-        own = judged.pop(task.id, [])
-        wrong = _unfit(task, own, rules)
-        faults += wrong
-        if wrong:
-            continue
-        pairs, left_out = pairs_of(task, own, rules)
+    faults: list[str] = []
+    keys = {
+        TASKS: "id",
+        JUDGMENTS: "task_id",
+        LEFT_OUT: "task_id",
+        **dict.fromkeys(_DATA.values(), "task_id"),
+    }
+    files = [_lines(folder, name, key, faults) for name, key in keys.items()]
+    for task_id, lines in groupby(merge(*files, key=_task_of), key=_task_of):
+        of: dict[str, list[Line]] = {name: [] for name in keys}
+        for line in lines:
+            of[line.file].append(line)
+        faults += _check_task(task_id, of, rules)
+    return faults
+
+
+def _lines(folder: Path, name: str, key: str, faults: list[str]) -> Iterator[Line]:
+    """The lines of a JSONL file, by the task id under `key`; one that does not belong becomes a fault."""
+    last = ""
+    for line in read_lines(folder / name) if (folder / name).is_file() else ():
+        where = f"{name}, line {line.number}"
+        task = line.value.get(key) if isinstance(line.value, dict) else None
+        if line.problem or not isinstance(task, str):
+            faults.append(f"{where}: {line.problem or f'no object with {key}'}")
+        elif task < last:
+            faults.append(
+                f"{where}: out of order, task {one_line(task, 40)} comes after {one_line(last, 40)}"
+            )
+        else:
+            last = task
+            yield Line(task, name, where, line.value, line.raw.rstrip(b"\n"))
+
+
+def _task_of(line: Line) -> str:
+    return line.task
+
+
+def _check_task(task_id: str, of: dict[str, list[Line]], rules: Rules) -> list[str]:
+    """What does not fit among the lines of one task, given by file."""
+    faults: list[str] = []
+    tasks = _records(of[TASKS], Task, faults)
+    judgments = list(_records(of[JUDGMENTS], Judgment, faults).values())
+    rows = {str(line.value.get("id")): line for name in _DATA.values() for line in of[name]}
+    gaps = {digest(line.value): line for line in of[LEFT_OUT]}
+    if len(rows) + len(gaps) < sum(len(of[name]) for name in (*_DATA.values(), LEFT_OUT)):
+        faults.append(f"task {task_id}: one of its rows comes a second time")
+    if tasks:
+        task = tasks[task_id]
+        wrong = _unfit(task, judgments, rules)
+        if wrong or faults:
+            return faults + wrong
+        pairs, left_out = pairs_of(task, judgments, rules)
         for pair in pairs:
-            faults += _differs(rows.pop((pair.split, pair.id), None), pair)
+            faults += _differs(rows.pop(pair.id, None), pair)
         for gap in left_out:
             if gaps.pop(digest(gap._asdict()), None) is None:
-                faults.append(
-                    f"audit/left_out.jsonl: task {task.id} has responses without a pair, not named here"
-                )
-    for task_id, own in judged.items():
-        faults.append(
-            f"audit/judgments.jsonl: judgment {own[0].id} is of task {task_id}, not in audit/tasks.jsonl"
-        )
-    faults += [f"{line.where}: row {key} follows from no judgment" for (_, key), line in rows.items()]
+                faults.append(f"{LEFT_OUT}: task {task_id} has responses without a pair, not named here")
+    elif of[TASKS]:
+        return faults
+    elif judgments:
+        faults.append(f"{JUDGMENTS}: judgment {judgments[0].id} is of task {task_id}, not in {TASKS}")
+    faults += [f"{line.where}: row {line.value.get('id')} follows from no judgment" for line in rows.values()]
     for line in gaps.values():
-        if line.value.get("reason") != "no judgments" or line.value.get("task_id") in tasks:
+        if tasks or line.value.get("reason") != "no judgments":
             faults.append(f"{line.where}: does not follow from the judgments")
     return faults
 
 
-def _lines(folder: Path, name: str, faults: list[str]) -> list[Line]:
-    """The lines of a JSONL file that hold an object; the others become faults. No file, no lines."""
-    found = []
-    for line in read_lines(folder / name) if (folder / name).is_file() else ():
-        where = f"{name}, line {line.number}"
-        if line.problem or not isinstance(line.value, dict):
-            faults.append(f"{where}: {line.problem or 'not an object'}")
-        else:
-            found.append(Line(where, line.value, line.raw.rstrip(b"\n")))
-    return found
-
-
-def _records(folder: Path, name: str, kind: type[R], faults: list[str]) -> dict[str, R]:
-    """The records of a JSONL file by id; a line that is none, or has an id seen before, becomes a fault."""
+def _records(lines: list[Line], kind: type[R], faults: list[str]) -> dict[str, R]:
+    """The lines as records by id; one that is none, or has an id seen before, becomes a fault."""
     found: dict[str, R] = {}
-    for line in _lines(folder, name, faults):
+    for line in lines:
         try:
             record = kind.model_validate(line.value)
         except ValueError as error:
             faults.append(f"{line.where}: {explain(error)}")
             continue
-        key = line.value["id"]
+        key = str(line.value["id"])
         if key in found:
             faults.append(f"{line.where}: {key} comes a second time")
         found[key] = record
-    return found
-
-
-def _rows(folder: Path, split: str, faults: list[str]) -> dict[str, Line]:
-    """The rows of a split by pair id."""
-    found: dict[str, Line] = {}
-    for line in _lines(folder, f"data/{split}.jsonl", faults):
-        key = str(line.value.get("id"))
-        if key in found:
-            faults.append(f"{line.where}: row {key} comes a second time")
-        found[key] = line
     return found
 
 
@@ -180,24 +203,29 @@ def check_store(tx: "Tx", folder: Path, manifest: Manifest) -> list[str]:
 def _check_records(tx: "Tx", folder: Path, project: int, head: "Head", rules: Rules) -> list[str]:
     """Tasks and judgments of the export against those that counted in the store when it was made."""
     faults: list[str] = []
-    tasks, judgments = _hashes(folder, "tasks", faults), _hashes(folder, "judgments", faults)
+    there = {
+        "task": {line.task: _hash(line.raw) for line in _lines(folder, TASKS, "id", faults)},
+        "judgment": {
+            str(line.value.get("id")): _hash(line.raw)
+            for line in _lines(folder, JUDGMENTS, "task_id", faults)
+        },
+    }
     then = _judgments_at(tx, project, head)
     for stored in read_tasks(tx, project):
         for kind, key, record in _that_counted(stored, then, rules):
-            there = (tasks if kind == "task" else judgments).pop(key, None)
-            if there is None:
+            told = there[kind].pop(key, None)
+            if told is None:
                 faults.append(
                     f"{kind} {key} counted when this was exported, and is not in audit/{kind}s.jsonl"
                 )
-            elif there != hashlib.sha256(record.encode()).digest():
+            elif told != _hash(record.encode()):
                 faults.append(f"{kind} {key}: not what the store holds")
-    faults += [f"task {key}: the store has no such task with judgments that counted" for key in tasks]
-    return faults + [f"judgment {key}: none that counted in the store" for key in judgments]
+    faults += [f"task {key}: the store has no such task with judgments that counted" for key in there["task"]]
+    return faults + [f"judgment {key}: none that counted in the store" for key in there["judgment"]]
 
 
-def _hashes(folder: Path, name: str, faults: list[str]) -> dict[str, bytes]:
-    lines = _lines(folder, f"audit/{name}.jsonl", faults)
-    return {str(line.value.get("id")): hashlib.sha256(line.raw).digest() for line in lines}
+def _hash(line: bytes) -> bytes:
+    return hashlib.sha256(line).digest()
 
 
 def _judgments_at(tx: "Tx", project: int, head: "Head") -> dict[str, str]:

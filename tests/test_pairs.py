@@ -376,6 +376,7 @@ def test_splits_keep_to_their_shares_and_move_only_with_the_seed() -> None:
         ({"sources": ["humans"]}, "did you mean 'human'"),
         ({"sources": []}, "--sources"),
         ({"margin": 0}, "--margin"),
+        ({"seed": 2**70}, "--seed"),
         ({"splits": [1, 2]}, "--splits"),
         ({"splits": [0, 0, 0]}, "--splits"),
         ({"splits": [-1, 1, 1]}, "--splits"),

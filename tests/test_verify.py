@@ -132,11 +132,11 @@ def swap_chosen(rows: list[Any]) -> None:
 
 
 def duplicate(rows: list[Any]) -> None:
-    rows.append(dict(rows[1]))
+    rows.insert(1, dict(rows[1]))
 
 
 def invent(rows: list[Any]) -> None:
-    rows.append({**rows[1], "id": "0" * 32})
+    rows.insert(1, {**rows[1], "id": "0" * 32})
 
 
 def drop(rows: list[Any]) -> None:
@@ -162,7 +162,9 @@ def set_field(name: str, value: Any) -> Callable[[list[Any]], None]:
         ("data/train.jsonl", drop, "is missing; the judgments of task"),
         ("data/train.jsonl", invent, "follows from no judgment"),
         ("data/train.jsonl", duplicate, "comes a second time"),
-        ("data/train.jsonl", lambda rows: [[1], *rows], "data/train.jsonl, line 1: not an object"),
+        ("data/train.jsonl", lambda rows: rows[1:] + rows[:1], "out of order"),
+        ("data/train.jsonl", set_field("id", [[]]), "is missing; the judgments of task"),
+        ("data/train.jsonl", lambda rows: [[1], *rows], "data/train.jsonl, line 1: no object with task_id"),
         ("audit/judgments.jsonl", set_field("annotator", "x"), "does not hash to its id"),
         ("audit/judgments.jsonl", set_field("shown", ["x"]), "audit/judgments.jsonl, line 2"),
         (
