@@ -16,6 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from annotate import accounts, assign, routes
 from annotate.middleware import Guard
+from annotate.render_code import highlight_css
 from annotate.session import Sessions
 from annotate.signin_page import join_html, signin_html
 from annotate.throttle import Throttle
@@ -173,13 +174,13 @@ def _sign_in(app: FastAPI, store: Store, sessions: Sessions, base: str) -> None:
 
 def _files(app: FastAPI, base: str) -> None:
     """The page's own files; the hash in their address lets a browser keep them for good."""
-    files = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.is_file()}
+    files = {path.relative_to(PAGE).as_posix(): path.read_bytes() for path in PAGE.rglob("*") if path.is_file()}
+    files["code.css"] = highlight_css().encode()
 
     @app.get(f"{base}/ui/{{version}}/{{name:path}}", include_in_schema=False)
     def page_file(version: str, name: str) -> Response:
         if name not in files:
             raise NotThere("there is no such file")
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        kind = "text/javascript" if name.endswith(".js") else kind
+        kind = "text/javascript" if name.endswith(".js") else mimetypes.guess_type(name)[0]
         lasting = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return Response(files[name].read_bytes(), media_type=kind, headers=lasting)
+        return Response(files[name], media_type=kind, headers=lasting)

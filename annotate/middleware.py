@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from annotate.head import CSP, HEAD_SCRIPT
+from annotate.head import CSP, head_start
 from annotate.session import SAFE, Sessions, from_another_site
 
 MAX_BODY = 8_000_000  # bytes; a draft or an answer is far smaller
@@ -39,7 +39,7 @@ class Guard:
         if refusal := self._refuse(scope, headers, path):
             await _answer(send, *refusal)
         else:
-            await self.app(scope, receive, _with_headers(send))
+            await self.app(scope, receive, _with_headers(send, head_start(self.base)))
 
     def _refuse(self, scope: Scope, headers: Headers, path: str) -> tuple[int, dict[str, str], str] | None:
         """Status, code and message (or a redirect's place) of an answer given right here, or None."""
@@ -76,8 +76,8 @@ async def _answer(send: Send, status: int, extra: dict[str, str], message: str) 
     await send({"type": "http.response.body", "body": body})
 
 
-def _with_headers(send: Send) -> Send:
-    """Add the policy to every answer, forbid keeping pages, and put the head script first into HTML."""
+def _with_headers(send: Send, first: str) -> Send:
+    """Add the policy to every answer, forbid keeping pages, and put `first` at the start of an HTML head."""
     start: Message | None = None
     parts: list[bytes] = []
 
@@ -101,7 +101,7 @@ def _with_headers(send: Send) -> Send:
             return
         body = b"".join(parts)
         if "content-encoding" not in Headers(raw=start["headers"]):
-            body = body.replace(b"<head>", b"<head>" + HEAD_SCRIPT.encode(), 1)
+            body = body.replace(b"<head>", b"<head>" + first.encode(), 1)
         MutableHeaders(scope=start)["Content-Length"] = str(len(body))
         await send(start)
         await send({"type": "http.response.body", "body": body})

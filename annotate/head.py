@@ -1,0 +1,46 @@
+"""What every page starts with: the security policy, the first script, and where the page's files are."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+PAGE = Path(__file__).parent / "page"
+
+# Gradio builds its components from strings, so it needs unsafe-eval; no answer's text ever reaches that path.
+CSP = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none';"
+    " form-action 'self'; base-uri 'self'; object-src 'none'"
+)
+
+# Gradio reads language and theme from the browser and the address, once, at start: say them before it does.
+_FIRST = """<script>{const c=k=>(document.cookie.match("(?:^|; )"+k+"=([a-z]+)")||[])[1],t=c("theme");
+let l=c("lang");if(!l&&/^zh/i.test(navigator.language))l="zh";
+if(l)for(const[k,v]of[["language",l=="zh"?"zh-CN":l],["languages",[l=="zh"?"zh-CN":l]]])
+Object.defineProperty(navigator,k,{get:()=>v});
+if(t){const u=new URL(location);if(u.searchParams.get("__theme")!=t){u.searchParams.set("__theme",t);
+history.replaceState(null,"",u)}}}</script>"""
+
+
+@lru_cache(maxsize=1)
+def page_hash() -> str:
+    """Hash of all the page's files: part of their address, so that a browser may keep them for good."""
+    seen = hashlib.sha256()
+    for path in [*sorted(PAGE.rglob("*")), PAGE.parent / "render_code.py"]:
+        if path.is_file():
+            seen.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return seen.hexdigest()[:12]
+
+
+def asset(name: str, base: str = "") -> str:
+    """The address of one of the page's files."""
+    return f"{base}/ui/{page_hash()}/{name}"
+
+
+def head_start(base: str = "") -> str:
+    """What stands first in every page's head: the first script, our style, and our code fetched early."""
+    return (
+        f'{_FIRST}<link rel="stylesheet" href="{asset("board.css", base)}">'
+        f'<link rel="stylesheet" href="{asset("code.css", base)}">'
+        f'<link rel="modulepreload" href="{asset("main.js", base)}">'
+    )

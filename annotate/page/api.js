@@ -1,0 +1,56 @@
+// The label path. Every call says who the page was drawn for, and every failure has a code.
+
+let base = "";
+let person = "";
+
+export class Failure extends Error {
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export function connect(at) {
+  base = at;
+}
+
+export function drawnFor(id) {
+  person = id;
+}
+
+export const address = (path) => `${base}/${path}`;
+
+const csrf = () => document.cookie.match(/(?:^|; )csrf=([^;]+)/)?.[1] ?? "";
+
+/**
+ * Ask the server; throws Failure with the server's code, or "offline" when it does not answer.
+ * `keepalive` lets the request outlive the page (at most 64 kB).
+ */
+export async function ask(method, path, body, { keepalive = false, timeout = 12000 } = {}) {
+  const headers = { Accept: "application/json", "X-Person": person };
+  const options = { method, headers, credentials: "same-origin", keepalive, cache: "no-store" };
+  if (method !== "GET") {
+    headers["Content-Type"] = "application/json";
+    headers["X-CSRF"] = csrf();
+    options.body = JSON.stringify(body ?? {});
+  }
+  if (!keepalive) options.signal = AbortSignal.timeout(timeout);
+  let answer;
+  try {
+    answer = await fetch(`${base}/api/${path}`, options);
+  } catch {
+    throw new Failure("offline", "");
+  }
+  if (answer.status === 204) return {};
+  let held = {};
+  try {
+    held = await answer.json();
+  } catch {
+    // a proxy's page instead of ours: treated by its status below
+  }
+  if (answer.ok) return held;
+  throw new Failure(held.code ?? (answer.status >= 500 ? "store_down" : "refused"), held.message ?? "");
+}
+
+/** Failures that pass by themselves: the same request is worth sending again. */
+export const passing = (failure) => failure.code === "offline" || failure.code === "store_down";

@@ -1,0 +1,56 @@
+// Building the page: elements from plain values, and what a screen reader is told.
+
+/** An element. Text goes in as text, never as HTML; `on` holds listeners; a null child is left out. */
+export function h(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key === "on") for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    else if (key === "class") node.className = value;
+    else if (key === "html") node.innerHTML = value; // only what the server has sanitised
+    else if (key === "checked" || key === "value" || key === "disabled") node[key] = value;
+    else node.setAttribute(key, value === true ? "" : value);
+  }
+  for (const child of children.flat(3)) if (child !== null && child !== undefined && child !== false) node.append(child);
+  return node;
+}
+
+/** Replace what a node holds. */
+export function fill(node, ...children) {
+  node.replaceChildren(...children.flat(3).filter((c) => c !== null && c !== undefined && c !== false));
+  return node;
+}
+
+let live = null;
+
+/** Say something to a screen reader, politely. */
+export function announce(text) {
+  if (!live || !live.isConnected) {
+    live = h("div", { class: "unseen", role: "status", "aria-live": "polite" });
+    document.querySelector(".concord")?.append(live);
+  }
+  live.textContent = text;
+}
+
+/** A dialog over the page; closes on Escape, a click beside it, or its ×. Returns the element. */
+export function dialog(title, closeWord, ...children) {
+  const box = h(
+    "dialog",
+    { class: "sheet", "aria-label": title, on: { close: () => box.remove(), click: (e) => e.target === box && box.close() } },
+    h(
+      "div",
+      { class: "sheet-inner" },
+      h("div", { class: "sheet-top" }, h("h2", {}, title), h("button", { class: "quiet close", type: "button", "aria-label": closeWord, on: { click: () => box.close() } }, "×")),
+      ...children,
+    ),
+  );
+  document.querySelector(".concord").append(box);
+  box.showModal();
+  return box;
+}
+
+/** Whether a key press belongs to what has the focus: typing, or composing Chinese. */
+export function typing(event) {
+  const at = event.target;
+  return event.isComposing || event.keyCode === 229 || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName) && at.type !== "radio" && at.type !== "checkbox" || at.isContentEditable;
+}

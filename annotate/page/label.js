@@ -1,0 +1,312 @@
+// The labelling screen: one task after another, kept until it is handed in.
+
+import { ab } from "./ab.js";
+import { ask, passing } from "./api.js";
+import { promptCard, responseCard } from "./cards.js";
+import { announce, dialog, fill, h, typing } from "./dom.js";
+import { activeClock, draftKeeper } from "./draft.js";
+import { ranking, rowsOf, tiersOf } from "./ranking.js";
+import { rating } from "./rating.js";
+import { number, t } from "./words.js";
+
+const KINDS = { ranking, ab, rating };
+const SKIP_REASONS = ["too_long", "not_my_language", "not_my_field", "upsetting", "broken", "other"];
+const RENEW_MS = 4 * 60_000;
+
+const empty = () => ({ verdict: "answered", rows: {}, choice: null, strength: null, ratings: {}, flags: {}, critiques: {}, edited: {}, comment: "" });
+
+/** The answer as the server takes it. */
+export function toWire(kind, answer, letters) {
+  const wire = { verdict: answer.verdict, flags: answer.flags, critiques: answer.critiques, edited: answer.edited, comment: answer.comment };
+  if (kind === "ranking") wire.ranking = tiersOf(answer.rows, letters);
+  if (kind === "ab") Object.assign(wire, { choice: answer.choice, strength: answer.strength });
+  if (kind === "rating") wire.ratings = answer.ratings;
+  return wire;
+}
+
+function fromWire(wire) {
+  const answer = { ...empty(), ...structuredClone(wire) };
+  answer.rows = rowsOf(wire.ranking);
+  delete answer.ranking;
+  return answer;
+}
+
+/** The screen for a project: `shell` shows progress and messages, `open` starts at one judgment to revise. */
+export async function labelScreen(root, shell, project, reviseId = null) {
+  let task = null;
+  let answer = empty();
+  let kind = null;
+  let keeper = null;
+  let clock = null;
+  let undone = [];
+  let busy = false;
+  let gone = false;
+  let recent = null;
+
+  const letters = () => task.responses.map((r) => r.letter);
+  const wire = () => toWire(task.kind, answer, letters());
+
+  async function load(reviseThis = null) {
+    shell.busy(true);
+    try {
+      const held = reviseThis ? await ask("POST", `judgments/${reviseThis}/revise`) : await ask("POST", `projects/${encodeURIComponent(project)}/next`);
+      if (gone) return;
+      if (held.progress) shell.progress(held.progress);
+      held.task ? show(held.task) : showNothing(held);
+      shell.clear();
+    } catch (failure) {
+      if (gone) return;
+      shell.failed(failure);
+      if (passing(failure)) setTimeout(() => gone || load(reviseThis), 2500);
+    } finally {
+      shell.busy(false);
+    }
+  }
+
+  function show(view) {
+    done();
+    task = view;
+    answer = view.revises ? fromWire(view.revises.answer) : empty();
+    keeper = draftKeeper(shell.person.id, view.token, view.draft, (state, failure) => shell.saving(state, failure));
+    if (keeper.found) answer = fromWire(keeper.found.answer);
+    clock = activeClock(keeper.found?.active_ms ?? 0);
+    undone = [];
+    draw();
+    root.querySelector("#prompt-title").focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+    announce(t("new_task", { kind: t(`do_${view.kind}`), n: view.responses.length }));
+  }
+
+  function changed() {
+    keeper.change(wire(), clock.ms());
+    refreshState();
+  }
+
+  /** A change of the kind's own part: kept for undo. The snapshot is of what was there before it. */
+  let before = null;
+  function kindChanged() {
+    if (before) undone.push(before);
+    if (undone.length > 100) undone.shift();
+    before = snapshot();
+    changed();
+  }
+  const snapshot = () => JSON.stringify({ verdict: answer.verdict, rows: answer.rows, choice: answer.choice, strength: answer.strength, ratings: answer.ratings });
+
+  function undo() {
+    const last = undone.pop();
+    if (!last) return announce(t("nothing_to_undo"));
+    Object.assign(answer, JSON.parse(last));
+    before = snapshot();
+    kind.refresh();
+    changed();
+    announce(t("undone"));
+  }
+
+  let submitButton, stateLine, shortLine, undoButton, panel;
+
+  function draw() {
+    kind = KINDS[task.kind](task, answer, kindChanged);
+    before = snapshot();
+    const cards = task.responses.map((r) => responseCard(task, r, answer, kind.tools(r.letter), changed));
+    const comment = h("textarea", { id: "comment", rows: 2, maxlength: 20000, dir: "auto", value: answer.comment });
+    comment.addEventListener("input", () => {
+      answer.comment = comment.value;
+      changed();
+    });
+    submitButton = h("button", { type: "button", class: "submit", on: { click: submit } }, h("span", {}, t(task.revises ? "submit_revised" : "submit")), h("kbd", { "aria-hidden": "true" }, "Ctrl ↵"));
+    stateLine = h("p", { class: "state", id: "state" });
+    shortLine = h("p", { class: "short" });
+    undoButton = h("button", { type: "button", class: "quiet", on: { click: undo } }, t("undo"));
+    const expand = h("button", { type: "button", class: "expand quiet", "aria-expanded": "false", on: { click: () => unfold(!panel.classList.contains("open")) } }, t("controls"));
+    const unfold = (on) => {
+      panel.classList.toggle("open", on);
+      expand.setAttribute("aria-expanded", String(on));
+    };
+    const badToggle = task.kind === "ab" ? null : h("label", { class: "all-bad" }, h("input", { type: "checkbox", checked: answer.verdict === "all_bad", on: { change: (e) => allBad(e.target.checked) } }), t("all_bad"));
+    panel = h(
+      "aside",
+      { class: "panel", "aria-label": t("your_answer") },
+      h("div", { class: "panel-body" }, kind.panel, badToggle, h("div", { class: "comment" }, h("label", { for: "comment" }, t("comment")), comment)),
+      h(
+        "div",
+        { class: "panel-foot" },
+        h("div", { class: "compact" }, shortLine, expand),
+        stateLine,
+        submitButton,
+        h(
+          "div",
+          { class: "small-actions" },
+          undoButton,
+          h("button", { type: "button", class: "quiet", on: { click: () => handIn("cannot_judge") } }, t("cannot_judge")),
+          task.revises ? null : h("button", { type: "button", class: "quiet", on: { click: skip } }, t("skip")),
+          task.revises
+            ? h("button", { type: "button", class: "quiet", on: { click: leaveRevision } }, t("leave_as_it_was"))
+            : recent
+              ? h("button", { type: "button", class: "quiet", on: { click: () => load(recent) } }, t("back_to_last"))
+              : null,
+        ),
+      ),
+    );
+    fill(
+      root,
+      h(
+        "div",
+        { class: `task kind-${task.kind} of-${task.responses.length}` },
+        h("div", { class: "reading" }, task.revises ? h("p", { class: "banner" }, t("revising")) : null, promptCard(task), h("div", { class: "responses" }, cards)),
+        panel,
+      ),
+    );
+    kind.refresh();
+    refreshState();
+  }
+
+  function allBad(on) {
+    answer.verdict = on ? "all_bad" : "answered";
+    kindChanged();
+  }
+
+  function missing() {
+    return answer.verdict === "all_bad" ? null : kind.missing();
+  }
+
+  function refreshState() {
+    const what = missing();
+    submitButton.setAttribute("aria-disabled", String(Boolean(what) || busy));
+    submitButton.setAttribute("aria-describedby", "state");
+    stateLine.textContent = what ?? t("ready");
+    stateLine.classList.toggle("complete", !what);
+    shortLine.textContent = answer.verdict === "all_bad" ? t("all_bad") : kind.short() || what || t("ready");
+    undoButton.disabled = !undone.length;
+    root.querySelector(".kind")?.classList.toggle("off", answer.verdict === "all_bad" && task.kind !== "ab");
+  }
+
+  function submit() {
+    const what = missing();
+    if (what) return announce(what);
+    handIn(answer.verdict);
+  }
+
+  /** Send the answer until the server has it; the same token never counts twice. */
+  async function handIn(verdict) {
+    if (busy) return;
+    busy = true;
+    refreshState();
+    const mine = task;
+    const body = { answer: { ...wire(), verdict }, active_ms: clock.ms() };
+    try {
+      const held = await ask("POST", `leases/${mine.token}/submit`, body);
+      keeper.close(true);
+      recent = held.judgment;
+      shell.progress(held.progress);
+      shell.note(t(`submitted_${held.state}`), held.state === "surplus");
+      busy = false;
+      if (mine.revises && reviseId) return void (location.hash = `#/p/${encodeURIComponent(project)}/mine`);
+      await load();
+    } catch (failure) {
+      busy = false;
+      if (gone) return;
+      shell.failed(failure, passing(failure) ? t("will_send") : null);
+      refreshState();
+      if (passing(failure)) setTimeout(() => gone || task !== mine || busy || handIn(verdict), 2500);
+    }
+  }
+
+  function skip() {
+    const reason = h("select", { id: "skip-reason" }, SKIP_REASONS.map((r) => h("option", { value: r }, t(`skip_${r}`))));
+    const comment = h("textarea", { id: "skip-comment", rows: 2, maxlength: 2000 });
+    const box = dialog(
+      t("skip_title"),
+      t("close"),
+      h("p", {}, t("skip_lead")),
+      h("label", { for: reason.id }, t("reason")),
+      reason,
+      h("label", { for: comment.id }, t("comment")),
+      comment,
+      h("button", { type: "button", class: "submit", on: { click: send } }, t("skip")),
+    );
+    async function send() {
+      try {
+        const held = await ask("POST", `leases/${task.token}/skip`, { reason: reason.value, comment: comment.value });
+        box.close();
+        keeper.close(true);
+        shell.progress(held.progress);
+        await load();
+      } catch (failure) {
+        shell.failed(failure);
+      }
+    }
+  }
+
+  function leaveRevision() {
+    keeper.close(true);
+    if (reviseId) location.hash = `#/p/${encodeURIComponent(project)}/mine`;
+    else load();
+  }
+
+  function showNothing(held) {
+    done();
+    const title = t(held.reason === "paused" ? "paused_title" : "none_title");
+    const others = held.with_others ? t("none_with_others", { n: number(held.with_others) }) : t("none_left");
+    fill(
+      root,
+      h(
+        "section",
+        { class: "nothing" },
+        h("h1", { tabindex: "-1" }, title),
+        h("p", {}, held.reason === "paused" ? t("paused_lead") : others),
+        h("p", {}, t("you_did", { n: number(held.progress.mine) })),
+        h("button", { type: "button", class: "submit", on: { click: () => load() } }, t("look_again")),
+      ),
+    );
+    root.querySelector("h1").focus({ preventScroll: true });
+  }
+
+  function done() {
+    keeper?.close(false);
+    clock?.stop();
+    keeper = clock = null;
+    task = null;
+  }
+
+  function onKey(event) {
+    if (!task || document.querySelector("dialog[open]")) return;
+    if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
+      event.preventDefault();
+      return submit();
+    }
+    if (typing(event)) return;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
+      event.preventDefault();
+      return undo();
+    }
+    if (event.altKey || event.ctrlKey || event.metaKey || !shell.keysOn()) return;
+    const own = { s: () => !task.revises && skip(), u: undo, v: source, m: () => root.querySelector("#comment").focus() }[event.key.toLowerCase()];
+    if (answer.verdict === "all_bad" && task.kind !== "ab" ? false : kind.key(event)) event.preventDefault();
+    else if (own) {
+      event.preventDefault();
+      own();
+    }
+  }
+
+  function source() {
+    const letter = kind.selected();
+    const at = letter ? root.querySelector(`#response-${letter}`) : root.querySelector(".prompt");
+    at?.querySelector("[data-source]")?.click();
+  }
+
+  document.addEventListener("keydown", onKey);
+  const renewing = setInterval(() => {
+    if (task && !task.revises && clock?.isActive()) ask("POST", `leases/${task.token}/renew`).catch((failure) => !passing(failure) && shell.failed(failure));
+  }, RENEW_MS);
+
+  await load(reviseId);
+  return {
+    close() {
+      gone = true;
+      clearInterval(renewing);
+      document.removeEventListener("keydown", onKey);
+      keeper?.send();
+      done();
+    },
+  };
+}

@@ -1,0 +1,176 @@
+// Starts the page: who is signed in, which screen the address names, and the bar above it.
+
+import { address, ask, connect, drawnFor, passing } from "./api.js";
+import { fill, h, typing } from "./dom.js";
+import { labelScreen } from "./label.js";
+import { mathFrom } from "./math.js";
+import { bar, guidelinesRead, minePage, projectsPage, showGuidelines, showKeys } from "./pages.js";
+import { lang, loadWords, number, t } from "./words.js";
+
+const YEAR = 365 * 24 * 3600;
+let mounted = null;
+
+/** Build the page inside the element Gradio gives us; called again, it does nothing. */
+export async function mount(root) {
+  if (mounted === root) return;
+  mounted = root;
+  connect(root.dataset.base);
+  mathFrom(root.dataset.katex, root.dataset.katexCss);
+  await loadWords();
+  document.title = "Concord";
+  document.body.classList.add("concord-page");
+  const shell = makeShell(root);
+  await start(shell);
+}
+
+async function start(shell) {
+  try {
+    shell.me = await ask("GET", "me");
+    shell.person = shell.me.person;
+    drawnFor(shell.person.id);
+    shell.clear();
+  } catch (failure) {
+    shell.failed(failure);
+    if (passing(failure)) setTimeout(() => start(shell), 2500);
+    return;
+  }
+  window.addEventListener("hashchange", () => route(shell));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "?" && !typing(event) && !document.querySelector("dialog[open]")) shell.showKeys();
+  });
+  await route(shell);
+}
+
+/** #/ the projects · #/p/NAME the tasks · #/p/NAME/mine · #/p/NAME/revise/ID */
+async function route(shell) {
+  shell.screen?.close?.();
+  shell.screen = null;
+  document.querySelectorAll("dialog[open]").forEach((box) => box.close());
+  const [, , name, what, id] = location.hash.split("/").map(decodeURIComponent);
+  const project = shell.me.projects.find((p) => p.name === name);
+  if (!name && shell.me.projects.length === 1 && !shell.visited) {
+    shell.visited = true;
+    location.hash = `#/p/${encodeURIComponent(shell.me.projects[0].name)}`;
+    return;
+  }
+  shell.visited = true;
+  shell.at(project ?? null, what);
+  if (!project) return projectsPage(shell.body, shell.me);
+  if (what === "mine") return minePage(shell.body, shell, name);
+  try {
+    if (!guidelinesRead(shell.person.id, name, project.guideline_version)) await showGuidelines(shell, name, true);
+  } catch (failure) {
+    shell.failed(failure);
+  }
+  shell.screen = await labelScreen(shell.body, shell, name, what === "revise" ? id : null);
+}
+
+function setCookie(name, value) {
+  document.cookie = `${name}=${value};path=${address("") || "/"};max-age=${YEAR};samesite=lax`;
+}
+
+function makeShell(root) {
+  const body = h("main", { class: "body", id: "main" });
+  const message = h("div", { class: "message", role: "alert", hidden: true });
+  const note = h("p", { class: "note", role: "status", hidden: true });
+  const savedLine = h("span", { class: "saved", role: "status" });
+  const title = h("a", { class: "home", href: "#/" });
+  const stand = h("div", { class: "stand" });
+  const links = h("nav", { "aria-label": t("menu") });
+  const top = h("header", { class: "top" }, title, stand, savedLine, links);
+  fill(root, h("a", { class: "skip-link", href: "#main", on: { click: (e) => (e.preventDefault(), body.querySelector("h1")?.focus()) } }, t("skip_link")), top, message, body, note);
+  let noteTimer = 0;
+  let current = null;
+
+  const shell = {
+    body,
+    /** A passing word of success; a warning stays longer. */
+    note(text, warn = false) {
+      note.textContent = text;
+      note.hidden = false;
+      note.classList.toggle("warn", warn);
+      clearTimeout(noteTimer);
+      noteTimer = setTimeout(() => (note.hidden = true), warn ? 12000 : 2500);
+    },
+    /** What went wrong, in the reader's words, and what can be done. */
+    failed(failure, more = null) {
+      const known = ["offline", "store_down", "signed_out", "other_person", "not_a_member", "lease_over", "superseded", "csrf", "not_there", "bad_answer", "paused"];
+      const text = t(known.includes(failure.code) ? `error_${failure.code}` : "error_other");
+      const detail = failure.code === "bad_answer" || !known.includes(failure.code) ? failure.message : "";
+      const way =
+        failure.code === "signed_out"
+          ? h("a", { href: address(`signin?next=${encodeURIComponent(location.pathname)}`), target: "_blank", rel: "opener" }, t("signin_again"))
+          : ["other_person", "csrf"].includes(failure.code)
+            ? h("button", { type: "button", class: "quiet", on: { click: () => location.reload() } }, t("reload"))
+            : null;
+      const words = [text, detail, more].filter(Boolean).join(" ");
+      if (message.dataset.words !== words) {
+        message.dataset.words = words;
+        fill(message, h("span", {}, words), way ? " " : null, way, h("button", { type: "button", class: "quiet close", "aria-label": t("close"), on: { click: () => shell.clear() } }, "×"));
+      }
+      message.hidden = false;
+    },
+    clear() {
+      message.hidden = true;
+      message.dataset.words = "";
+    },
+    saving(state, failure) {
+      if (state === "saving" || state === "saved") {
+        savedLine.textContent = t(state);
+        if (state === "saved") shell.clear();
+      } else {
+        savedLine.textContent = t("kept_here");
+        if (failure.code !== "not_there") shell.failed(failure);
+      }
+    },
+    busy(on) {
+      root.classList.toggle("busy", on);
+    },
+    progress(p) {
+      fill(
+        stand,
+        bar(p.needed ? p.done / p.needed : 0, t("project_bar")),
+        h("span", {}, t("stand", { mine: number(p.mine), today: number(p.mine_today), done: number(p.done), needed: number(p.needed) })),
+      );
+    },
+    at(project, what) {
+      current = project;
+      title.textContent = project ? project.title : "Concord";
+      if (!project) fill(stand);
+      savedLine.textContent = "";
+      const to = project ? `#/p/${encodeURIComponent(project.name)}` : "#/";
+      fill(
+        links,
+        project && h("a", { href: to, "aria-current": what ? null : "page" }, t("label")),
+        project && h("a", { href: `${to}/mine`, "aria-current": what === "mine" ? "page" : null }, t("mine")),
+        project && h("button", { type: "button", on: { click: () => showGuidelines(shell, current.name).catch(shell.failed) } }, t("guidelines")),
+        h("button", { type: "button", on: { click: shell.showKeys } }, t("keys")),
+        h("button", { type: "button", lang: lang === "zh" ? "en" : "zh", on: { click: shell.otherLanguage } }, lang === "zh" ? "English" : "中文"),
+        h("button", { type: "button", on: { click: shell.otherTheme } }, t(document.body.classList.contains("dark") ? "light" : "dark")),
+        h("button", { type: "button", on: { click: shell.signOut } }, t("sign_out")),
+      );
+    },
+    keysOn: () => localStorage.getItem("concord:keys") !== "off",
+    showKeys: () => showKeys(shell.keysOn(), (on) => localStorage.setItem("concord:keys", on ? "on" : "off")),
+    otherLanguage() {
+      setCookie("lang", lang === "zh" ? "en" : "zh");
+      location.reload();
+    },
+    otherTheme() {
+      const dark = !document.body.classList.contains("dark");
+      setCookie("theme", dark ? "dark" : "light");
+      document.body.classList.toggle("dark", dark);
+      shell.at(current, location.hash.split("/")[3]);
+    },
+    async signOut() {
+      shell.screen?.close?.();
+      try {
+        await ask("POST", "signout");
+        location.href = address("signin");
+      } catch (failure) {
+        shell.failed(failure);
+      }
+    },
+  };
+  return shell;
+}
