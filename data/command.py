@@ -173,7 +173,7 @@ def _write_line(label: str, shown: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    Console().print(Text(label, style="dim") + Text(f"  {shown}"), soft_wrap=True)
+    Console().print(Text.assemble((label, "dim"), f"  {shown}"), soft_wrap=True)
 
 
 @contextmanager
