@@ -282,11 +282,14 @@ def _pair(
     if by_id[two[0]] == by_id[two[1]]:
         return "identical texts"
     n, won = len(said), sum(vote.first for _, vote, _ in said)
-    if 2 * won == n * unit:
+    prior = Fraction(rules.prior)
+    probability = float(_share_won(won, n, unit, prior))
+    if probability == 0.5:  # or nearer to it than a double can say
         return "tie"
-    swap = 2 * won < n * unit
-    better, worse = two[::-1] if swap else two
-    won = n * unit - won if swap else won
+    better, worse = two
+    if probability < 0.5:
+        better, worse, won = worse, better, n * unit - won
+        probability = float(_share_won(won, n, unit, prior))
     ties = sum(vote.tie for _, vote, _ in said)
     parts = lcm(*(spread for _, _, spread in said))
     cluster = task.prompt.id
@@ -299,7 +302,7 @@ def _pair(
         prompt=task.prompt.messages,
         chosen=by_id[better],
         rejected=by_id[worse],
-        probability=float(_share_won(won, n, unit, Fraction(rules.prior))),
+        probability=probability,
         weight=sum(parts // spread for _, _, spread in said) / parts,
         score_chosen=float(scores[better]),
         score_rejected=float(scores[worse]),

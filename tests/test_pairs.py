@@ -142,6 +142,12 @@ def test_a_soft_label_counts_as_so_much_of_a_vote() -> None:
     assert pairs_of(t, even, Rules()) == ([], [(t.id, ids(t), "tie")])
 
 
+def test_a_lead_too_small_for_a_double_is_a_tie() -> None:
+    t = task(2, "ab")
+    lead = [judge(t, "x", choice="A"), judge(t, "m", probability=2e-133)]
+    assert reasons(pairs_of(t, lead, Rules())[1]) == {"tie": 1}  # (1 + 2e-133 + 0.5) / 3 is ½ to a double
+
+
 def test_ratings_imply_a_pair_only_through_a_criterion_and_a_margin() -> None:
     t = task(3, "rating")
     a, b, c = ids(t)
