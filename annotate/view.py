@@ -8,7 +8,6 @@ response costs no round trip and Gradio's queue is never in the way.
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
@@ -49,31 +48,27 @@ def katex(base: str = "") -> tuple[str, str]:
     return script, style
 
 
-class Board(gr.HTML):
-    """Where our modules build the page; shows a line of its own until they have started."""
+def board(base: str = "") -> gr.HTML:
+    """Where our modules build the page; shows a line of its own until they have started.
 
-    def __init__(self, base: str = "", **rest: Any) -> None:
-        script, style = katex(base)
-        super().__init__(
-            value=None,
-            html_template=(
-                f'<div class="concord" data-base="{base}" data-katex="{script}" data-katex-css="{style}">'
-                '<p class="starting" role="status">Concord · … </p></div>'
-            ),
-            js_on_load=f"import('{asset('main.js', base)}').then(m => m.mount(element.querySelector('.concord')))",
-            apply_default_css=False,
-            **rest,
-        )
-
-    def api_info(self) -> dict[str, Any]:
-        """Nothing of this component is an API."""
-        return {"type": "object"}
+    A function and not a component class: for a class Gradio writes a stub file beside this one.
+    """
+    script, style = katex(base)
+    return gr.HTML(
+        value=None,
+        html_template=(
+            f'<div class="concord" data-base="{base}" data-katex="{script}" data-katex-css="{style}">'
+            '<p class="starting" role="status">Concord · … </p></div>'
+        ),
+        js_on_load=f"import('{asset('main.js', base)}').then(m => m.mount(element.querySelector('.concord')))",
+        apply_default_css=False,
+    )
 
 
 def build(base: str = "") -> gr.Blocks:
     """The page: no events, no state, no queue."""
     with gr.Blocks(title="Concord", analytics_enabled=False, fill_width=True) as page:
-        Board(base)
+        board(base)
     return page
 
 
