@@ -61,11 +61,8 @@ class Tx:
 
     def stream(self, sql: str, **values: Any) -> Iterator[Row[Any]]:
         """The rows of an answer one by one, in bounded memory."""
-        answer = self._connection.execute(_sql(sql), values, execution_options={"yield_per": 1000})
-        try:
-            yield from answer
-        finally:
-            answer.close()  # a reader that stops early leaves no cursor open
+        with self._connection.execute(_sql(sql), values, execution_options={"yield_per": 1000}) as rows:
+            yield from rows
 
     def value(self, sql: str, **values: Any) -> Any:
         """The first column of the first row, or None."""
