@@ -36,10 +36,11 @@ class Guard:
             return
         headers = Headers(scope=scope)
         path = scope["path"].removeprefix(self.base) or "/"
+        safe_send = _with_headers(send, head_start(self.base))
         if refusal := self._refuse(scope, headers, path):
-            await _answer(send, *refusal)
+            await _answer(safe_send, *refusal)
         else:
-            await self.app(scope, receive, _with_headers(send, head_start(self.base)))
+            await self.app(scope, receive, safe_send)
 
     def _refuse(self, scope: Scope, headers: Headers, path: str) -> tuple[int, dict[str, str], str] | None:
         """Status, code and message (or a redirect's place) of an answer given right here, or None."""
@@ -55,7 +56,7 @@ class Guard:
         if path.startswith(OPEN_TO_ALL) or path.startswith("/api/") or path == "/openapi.json":
             return None  # the routes under /api/ ask for themselves
         if self.sessions.claimed(Request(scope)) is None:
-            if not changing and "text/html" in headers.get("accept", ""):
+            if not changing and (path == "/" or "text/html" in headers.get("accept", "")):
                 query = scope["query_string"].decode("latin-1")
                 here = self.base + path + (f"?{query}" if query else "")
                 return 303, {"location": f"{self.base}/signin?next={quote(here, safe='')}"}, ""
