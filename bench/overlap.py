@@ -1,0 +1,335 @@
+"""Over-assigned and lost judgments under load: several processes, crashes, double clicks, expiries.
+
+    python -m bench.overlap --store sqlite --ops 1000000
+
+Processes play the same 40 people (as several servers and tabs would). They claim and submit,
+skip, revise, walk away from short leases and come back late, click and send twice. They are
+killed in mid-transaction, by SIGKILL from outside and by themselves just before and just
+after a commit, and start again with nothing but their own list of what was acknowledged;
+what was not, they send again under the same token. At the end the tables, the clients'
+lists and the ledger must agree.
+
+Processes are killed, not the machine, so SQLite and PostgreSQL do not wait for the disk
+here; bench/kill.py does.
+"""
+
+import argparse
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from annotate import accounts, answers, assign
+from annotate.intake import Wishes, load_rows
+from annotate.projects import find_project
+from bench.figures import Meter, a_store, folder, report
+from data import ledger
+from data.errors import Refused
+from data.formats.rows import Row
+from data.records import Message, Prompt, Response
+from data.store import Store, Tx, open_store
+
+Context = multiprocessing.get_context("fork")
+
+
+class Plan(NamedTuple):
+    """What the clients do."""
+
+    url: str
+    ops: int
+    """Acknowledged claims and submits, all clients together."""
+    processes: int
+    people: int
+    overlap: int
+    crash_s: float
+    """Mean seconds between two SIGKILLs; 0 for none."""
+    seed: int
+
+
+class Told(NamedTuple):
+    """What a client wrote down as acknowledged, and what it sent without hearing back."""
+
+    acts: Counter[str]
+    judgments: dict[str, str]
+    """Judgment id to state."""
+    unheard: dict[str, str]
+    """Token to person."""
+
+
+def rows(count: int) -> Any:
+    """Short tasks: the size of texts is not what is measured."""
+    for n in range(count):
+        prompt = Prompt.make([Message(role="user", content=f"question {n}")])
+        texts = ([Message(role="assistant", content=text)] for text in ("yes", "no"))
+        yield Row(n, f"row {n}", str(n), prompt, [Response.make(prompt.id, m, import_key=str(n)) for m in texts])
+
+
+def prepare(plan: Plan) -> list[str]:
+    """Load tasks enough for all the operations, and add the people; returns their ids."""
+    store = open_store(plan.url, durable=False)
+    count = max(10, plan.ops // (2 * plan.overlap))
+    load_rows(store, "p", rows(count), Wishes(kind="ranking", overlap=plan.overlap), rejected=print)
+    with store.write() as tx:
+        for n in range(plan.people):
+            accounts.add_person(tx, f"person {n}", ["p"], "annotator", ["en"])
+        people = [r.id for r in tx.all("SELECT p.id FROM people p ORDER BY p.name")]
+    store.close()
+    return people
+
+
+# ── a client ─────────────────────────────────────────────────────────────────
+
+
+def read_log(path: Path) -> Told:
+    """A client's list, as far as it got."""
+    told = Told(Counter(), {}, {})
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    for act, *rest in (line.split() for line in lines):
+        told.acts[act] += 1
+        if act == "sending":
+            told.unheard[rest[0]] = rest[1]
+        elif act == "submit":
+            told.judgments[rest[1]] = rest[2]
+            told.unheard.pop(rest[0], None)
+    return told
+
+
+class Client:
+    """One process's people: does what they do, and writes down what was acknowledged."""
+
+    def __init__(self, plan: Plan, people: list[str], log: Path) -> None:
+        self.store = open_store(plan.url, durable=False)
+        self.project = 1
+        self.people = people
+        self.told = read_log(log)
+        self.done = self.told.acts["claim"] + self.told.acts["submit"]
+        self.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self.random = random.Random(f"{plan.seed} {log.name} {time.monotonic_ns()}")
+        self.late: list[tuple[str, assign.Lease]] = []
+
+    def note(self, act: str, *rest: str) -> None:
+        """One write to the kernel: it outlives the process."""
+        os.write(self.log, (" ".join((act, *rest)) + "\n").encode())
+        self.done += act in ("claim", "submit")
+
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
+
+    def change(self, work: Any) -> Any:
+        """A transaction that now and then kills its process before the commit, or right after it."""
+
+        def doomed(tx: Tx) -> Any:
+            made = work(tx)
+            if self.chance(0.0005):
+                os._exit(9)
+            return made
+
+        made = self.store.change(doomed)
+        if self.chance(0.0005):
+            os._exit(9)
+        return made
+
+    def step(self) -> bool:
+        """One visit of one person; False when there was nothing for them."""
+        if self.late and self.chance(0.3):  # back from lunch: the lease ran out long ago
+            self.submit(*self.late.pop())
+        person = self.random.choice(self.people)
+        lease_ms = self.random.choice((1, 5, 20)) if self.chance(0.1) else 60_000
+        lease = self.change(lambda tx: assign.claim(tx, self.project, person, lease_ms=lease_ms))
+        if lease is None:
+            return False
+        self.note("claim")
+        if self.chance(0.05):  # a double click
+            again = self.change(lambda tx: assign.claim(tx, self.project, person, lease_ms=lease_ms))
+            lease = again or lease
+            self.note("claim")
+        if lease_ms < 60_000 and self.chance(0.7):
+            self.late.append((person, lease))
+        elif self.chance(0.03):
+            self.change(lambda tx: answers.skip(tx, person, lease.token, "other"))
+            self.note("skip")
+        else:
+            self.submit(person, lease)
+        return True
+
+    def submit(self, person: str, lease: assign.Lease) -> None:
+        """Send an answer; sometimes twice, sometimes opened again afterwards."""
+        self.note("sending", lease.token, person)
+        outcome = self.send(person, lease.token, lease.shown)
+        if self.chance(0.05):
+            assert self.send(person, lease.token, lease.shown[::-1]) == outcome, "the second sending changed something"
+        if self.chance(0.02):
+            try:
+                again, _ = self.change(lambda tx: answers.revise(tx, person, outcome.judgment))
+            except Refused:  # revised through another process meanwhile
+                return
+            self.send(person, again.token, again.shown)
+
+    def send(self, person: str, token: str, shown: list[str]) -> answers.Outcome:
+        order = self.random.sample(shown, len(shown))
+        fields: dict[str, Any] = {"verdict": "answered", "ranking": [[r] for r in order]}
+        if self.chance(0.02):
+            fields = {"verdict": "cannot_judge"}
+        outcome: answers.Outcome = self.change(lambda tx: answers.submit(tx, person, token, fields))
+        self.note("submit", token, outcome.judgment, outcome.state)
+        return outcome
+
+    def resend(self) -> None:
+        """After a crash: what was sent and not heard of goes out again under the same token."""
+        for token, person in list(self.told.unheard.items()):
+            with self.store.read() as tx:
+                shown = assign.lease_of(tx, token, person).shown
+            self.send(person, token, shown)
+
+
+def client(plan: Plan, people: list[str], log: Path, quota: int) -> None:
+    """Work until the quota is reached or nothing is left."""
+    run = Client(plan, people, log)
+    run.resend()
+    idle = 0
+    while run.done < quota and idle < 3 * plan.people:
+        idle = 0 if run.step() else idle + 1
+    for person, lease in run.late:
+        run.submit(person, lease)
+    run.note("end")
+    os._exit(0)
+
+
+# ── the one who starts, kills and counts ─────────────────────────────────────
+
+
+def supervise(plan: Plan, people: list[str], place: Path) -> tuple[float, Counter[str]]:
+    """Run the clients to their end, killing and starting them; returns the seconds and how often they died."""
+    dice, meter, deaths = random.Random(plan.seed), Meter(), Counter[str]()
+    logs = [place / f"client{n}.log" for n in range(plan.processes)]
+    quota = plan.ops // plan.processes
+
+    def start(log: Path) -> Any:
+        process = Context.Process(target=client, args=(plan, people, log, quota))
+        process.start()
+        return process
+
+    began = time.monotonic()
+    running = {log: start(log) for log in logs}
+    next_kill = began + plan.crash_s
+    while running:
+        time.sleep(0.01)
+        if plan.crash_s and time.monotonic() > next_kill:
+            os.kill(dice.choice(list(running.values())).pid, signal.SIGKILL)
+            next_kill = time.monotonic() + dice.expovariate(1 / plan.crash_s)
+        for log, process in list(running.items()):
+            if process.exitcode is None:
+                continue
+            del running[log]
+            if process.exitcode == 0:
+                continue
+            if process.exitcode not in (9, -signal.SIGKILL):
+                raise SystemExit(f"a client failed with status {process.exitcode}; see above")
+            deaths["killed" if process.exitcode < 0 else "died by itself"] += 1
+            running[log] = start(log)
+        meter.say(f"{sum(log.stat().st_size for log in logs if log.exists()) / 1e6:.1f} MB of acknowledgements")
+    return time.monotonic() - began, deaths
+
+
+def check(store: Store, told: list[Told], overlap: int) -> dict[str, Any]:
+    """What the tables, the clients' lists and the ledger say of each other; every number here should be 0."""
+    acknowledged = {id_: state for t in told for id_, state in t.judgments.items()}
+    with store.read() as tx:
+        project = find_project(tx, "p")
+        kept = {r.id: r.state for r in tx.all("SELECT id, state FROM judgments")}
+        counted = "j.state = 'counted' AND NOT EXISTS (SELECT 1 FROM judgments k WHERE k.supersedes = j.id)"
+        over = tx.value(
+            f"SELECT COUNT(*) FROM (SELECT j.task FROM judgments j WHERE {counted} GROUP BY j.task"
+            " HAVING COUNT(*) > :k) x",
+            k=overlap,
+        )
+        twice = tx.value(
+            f"SELECT COUNT(*) FROM (SELECT j.task, j.annotator FROM judgments j WHERE {counted}"
+            " GROUP BY j.task, j.annotator HAVING COUNT(*) > 1) x"
+        )
+        unslotted = tx.value(  # counted without a slot of its own, or a slot done without a judgment that counts
+            f"SELECT (SELECT COUNT(*) FROM judgments j WHERE {counted} AND NOT EXISTS (SELECT 1 FROM slots s"
+            " WHERE s.task = j.task AND s.annotator = j.annotator AND s.state = 2))"
+            " + (SELECT COUNT(*) FROM slots s WHERE s.state = 2 AND NOT EXISTS (SELECT 1 FROM judgments j"
+            f" WHERE j.task = s.task AND j.annotator = s.annotator AND {counted}))"
+        )
+        return {
+            "over_assigned": over,
+            "same_person_twice": twice,
+            "lost": sum(kept.get(id_) != state for id_, state in acknowledged.items()),
+            "slots_and_judgments_apart": unslotted,
+            "ledger_faults": ledger.verify(tx, project.id),
+        }
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--store", default="sqlite", help="sqlite, postgresql, or the URL of an empty store")
+    args.add_argument(
+        "--ops", type=int, default=1_000_000, help="acknowledged claims and submits (default %(default)s)"
+    )
+    args.add_argument("--processes", type=int, default=3)
+    args.add_argument("--people", type=int, default=40)
+    args.add_argument("--overlap", type=int, default=3)
+    args.add_argument("--crash-s", type=float, default=1.0, help="mean seconds between two kills (default %(default)s)")
+    args.add_argument("--seed", type=int, default=1)
+    return args.parse_args()
+
+
+def measure(plan: Plan, place: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Load, run, check; returns the faults (all 0 or empty when all is well) and the details."""
+    people = prepare(plan)
+    seconds, deaths = supervise(plan, people, place)
+    told = [read_log(log) for log in sorted(place.glob("client*.log"))]
+    acts = sum((t.acts for t in told), Counter[str]())
+    store = open_store(plan.url, durable=False)
+    found = check(store, told, plan.overlap)
+    with store.read() as tx:
+        project = find_project(tx, "p")
+        states = {r.state: r.n for r in tx.all("SELECT state, COUNT(*) AS n FROM judgments GROUP BY state")}
+        expired = tx.value("SELECT COUNT(*) FROM ledger WHERE kind = 'expire'")
+    store.close()
+    ops = acts["claim"] + acts["submit"]
+    return found, {
+        "operations": ops,
+        "claims": acts["claim"],
+        "submits": acts["submit"],
+        "skips": acts["skip"],
+        "judgments": states,
+        "events_of_expiry": expired,
+        "killed": deaths["killed"],
+        "died_in_a_transaction_or_right_after": deaths["died by itself"],
+        "tasks": project.tasks,
+        "tasks_done": project.tasks_done,
+        "seconds": round(seconds, 1),
+        "operations_per_second": round(ops / seconds),
+        "processes": plan.processes,
+        "people": plan.people,
+        "overlap": plan.overlap,
+    }
+
+
+def main() -> int:
+    """Run it and say what came of it."""
+    args = arguments()
+    kind = "postgresql" if args.store.startswith("postgres") else "sqlite"
+    with folder() as place, a_store(args.store) as url:
+        plan = Plan(url, args.ops, args.processes, args.people, args.overlap, args.crash_s, args.seed)
+        found, details = measure(plan, place)
+    wrong = [key for key, value in found.items() if value]
+    figure = (
+        f"{found['over_assigned']} over-assigned and {found['lost']} lost of {details['operations']:,} claims and"
+        f" submits on {kind}, {details['operations_per_second']:,} a second"
+    )
+    details = {"store": kind, **found, **details}
+    return report(f"overlap_{kind}", figure, "0 and 0", details, ok=not wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
