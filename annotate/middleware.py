@@ -37,6 +37,8 @@ class Guard:
         headers = Headers(scope=scope)
         path = scope["path"].removeprefix(self.base) or "/"
         safe_send = _with_headers(send, head_start(self.base))
+        if scope["method"] == "GET" and "text/html" in headers.get("accept", "") and path == "/":
+            safe_send = _to_sign_in(safe_send, f"{self.base}/signin")  # a session that was ended, by Gradio's word
         if refusal := self._refuse(scope, headers, path):
             await _answer(safe_send, *refusal)
         else:
@@ -62,6 +64,21 @@ class Guard:
                 return 303, {"location": f"{self.base}/signin?next={quote(here, safe='')}"}, ""
             return 401, {"code": "signed_out"}, "you are signed out; sign in again to go on"
         return None
+
+
+def _to_sign_in(send: Send, place: str) -> Send:
+    """Turn a 401 for a page into the way to the sign-in page."""
+    turned = False
+
+    async def sending(message: Message) -> None:
+        nonlocal turned
+        if message["type"] == "http.response.start" and message["status"] == 401:
+            turned = True
+            await _answer(send, 303, {"location": place}, "")
+        elif not turned:
+            await send(message)
+
+    return sending
 
 
 async def _answer(send: Send, status: int, extra: dict[str, str], message: str) -> None:
