@@ -45,7 +45,7 @@ def main() -> int:
     """Do what the verb says."""
     args = arguments()
     from annotate import accounts
-    from data.store import open_store
+    from data.store import Tx, open_store
 
     store = open_store(store_url(args), create=False)
     if args.verb == "list":
@@ -60,7 +60,7 @@ def main() -> int:
         return 0
     languages = [code.strip() for code in args.languages.split(",") if code.strip()] if args.verb == "add" else []
 
-    def work(tx: accounts.Tx) -> str:
+    def work(tx: Tx) -> str:
         if args.verb == "add":
             return accounts.add_person(tx, args.name, args.project, args.role, languages)
         act = {"relink": accounts.relink, "deactivate": accounts.deactivate, "erase": accounts.erase}[args.verb]

@@ -67,7 +67,8 @@ def board(base: str = "") -> gr.HTML:
 
 def build(base: str = "") -> gr.Blocks:
     """The page: no events, no state, no queue."""
-    with gr.Blocks(title="Concord", analytics_enabled=False, fill_width=True) as page:
+    page = gr.Blocks(title="Concord", analytics_enabled=False, fill_width=True)
+    with page:
         board(base)
     return page
 

@@ -428,7 +428,7 @@ def test_a_better_answer_says_more_that_is_right(judged: list[Line], truth: Line
     for line in judged:
         if line["tags"][0] != "maths":
             continue
-        rate, whole = map(int, re.findall(r"(\d+)% × (\d+)", line["prompt"])[0])  # noqa: RUF001
+        rate, whole = map(int, re.findall(r"(\d+)% × (\d+)", line["prompt"])[0])
         for r, worth in zip(line["responses"], truth["responses"][line["id"]]["utility"], strict=True):
             has_it = bool(re.search(rf"(?<!\d){whole * rate // 100}(?!\d)", r["text"]))
             assert has_it == (worth >= truth["settings"]["grade_starts"][1]), (line["id"], r["text"])

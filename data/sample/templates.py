@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001  (Chinese punctuation and the multiplication sign are meant)
+
 """What simulated tasks say: prompts and answers of four grades, in English and Chinese.
 
 An answer's text follows from its true worth (its grade) and from how many sentences that
