@@ -150,7 +150,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
                     raise
                 return None, "paused", 0, progress(tx, found, person.id)
             if lease is None:
-                return None, "none_left", with_others(tx, found, person.id), progress(tx, found, person.id)
+                return None, "none_left", with_others(tx, found, person), progress(tx, found, person.id)
             return _lease_view(tx, lease, found), None, 0, progress(tx, found, person.id)
 
         view, reason, others, stand = as_person(request, work)
@@ -200,7 +200,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
 
         def work(tx: Tx, person: Person) -> dict[str, Any]:
             lease = assign.lease_of(tx, token, person.id)
-            answers.skip(tx, person.id, token, body.reason, body.comment)
+            answers.skip(tx, person.id, token, body.reason, body.comment.replace("\0", ""))
             return {"progress": progress(tx, find_project(tx, lease.task.project), person.id)}
 
         return as_person(request, work)
@@ -253,17 +253,19 @@ def _project_view(tx: Tx, project: Project, person: Person) -> dict[str, Any]:
     }
 
 
-def with_others(tx: Tx, project: Project, person: str) -> int:
-    """Tasks that somebody else holds and that may come back to this person."""
+def with_others(tx: Tx, project: Project, person: Person) -> int:
+    """Tasks that somebody else holds and that this person would be given if they came back."""
     return int(
-        tx.value(
-            "SELECT COUNT(DISTINCT s.task) FROM slots s WHERE s.project = :project AND s.state = 1"
-            " AND s.annotator <> :person"
+        tx.all(
+            "SELECT COUNT(DISTINCT s.task) FROM slots s JOIN tasks t ON t.id = s.task JOIN lanes l ON l.id = t.lane"
+            " WHERE s.project = :project AND s.state = 1 AND s.annotator <> :person AND l.language IN :languages"
             " AND NOT EXISTS (SELECT 1 FROM slots m WHERE m.task = s.task AND m.annotator = :person AND m.state > 0)"
-            " AND NOT EXISTS (SELECT 1 FROM passes x WHERE x.task = s.task AND x.annotator = :person)",
+            " AND NOT EXISTS (SELECT 1 FROM passes x WHERE x.task = s.task AND x.annotator = :person)"
+            " AND NOT EXISTS (SELECT 1 FROM authors a WHERE a.task = s.task AND a.annotator = :person)",
             project=project.id,
-            person=person,
-        )
+            person=person.id,
+            languages=["", *person.languages],
+        )[0][0]
     )
 
 
