@@ -1,0 +1,55 @@
+"""Every measurement, one after another, and one table at the end.
+
+make bench                         (some minutes: shorter forms where the full one takes long)
+make bench ARGS=--full             (about two hours: what the README gives)
+make bench ARGS="imports startup"  (only these)
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the short form, the full one
+    "overlap_sqlite": (["overlap", "--ops", "20000"], ["overlap"]),
+    "overlap_postgresql": (
+        ["overlap", "--store", "postgresql", "--ops", "20000"],
+        ["overlap", "--store", "postgresql"],
+    ),
+    "kill_sqlite": (["kill", "--kills", "10"], ["kill"]),
+    "next_task_sqlite": (["next_task"], ["next_task"]),
+    "next_task_postgresql": (["next_task", "--store", "postgresql"], ["next_task", "--store", "postgresql"]),
+    "startup": (["startup"], ["startup"]),
+    "imports_sqlite": (["imports"], ["imports"]),
+}
+
+
+def main() -> int:
+    """Run what was asked for; 1 when a figure was not reached."""
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(RUNS)} (or the start of a name)")
+    args.add_argument("--full", action="store_true", help="the full sizes")
+    asked = args.parse_args()
+    chosen = [name for name in RUNS if not asked.names or name.startswith(tuple(asked.names))]
+    if not chosen:
+        args.error(f"no measurement is named {' '.join(asked.names)}")
+    statuses = {}
+    for name in chosen:
+        module, *flags = RUNS[name][asked.full]
+        print(f"\npython -m bench.{' '.join([module, *flags])}", flush=True)
+        statuses[name] = subprocess.run([sys.executable, "-m", f"bench.{module}", *flags], cwd=ROOT).returncode
+    print()
+    for name, status in statuses.items():
+        kept = ROOT / "bench" / "results" / f"{name}.json"
+        said = json.loads(kept.read_text("utf-8")) if status in (0, 1) and kept.exists() else None
+        verdict = {0: "reached", 1: "NOT reached"}.get(status, "FAILED")
+        print(f"{verdict:12}{name:22}{said['figure'] if said else 'see above'}")
+        if said:
+            print(f"{'':34}against: {said['against']}")
+    return int(any(statuses.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
