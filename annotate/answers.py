@@ -118,13 +118,8 @@ def _record(tx: Tx, lease: Any, annotator: str, token: str, answer: dict[str, An
         task=lease.task,
         annotator=annotator,
     )
-    began = tx.value(
-        "SELECT MIN(at_ms) FROM leases WHERE task = :task AND annotator = :annotator",
-        task=lease.task,
-        annotator=annotator,
-    )
     if answer.get("active_seconds") is not None:  # the browser says it; no more than has passed is believed
-        answer = {**answer, "active_seconds": min(answer["active_seconds"], (tx.now() - began) / 1000)}
+        answer = {**answer, "active_seconds": min(answer["active_seconds"], (tx.now() - lease.began) / 1000)}
     return Judgment.make(
         task_id=lease.task_id,
         annotator=annotator,

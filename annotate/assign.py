@@ -149,24 +149,22 @@ def take_slot(
 ) -> RowHash | None:
     """Put an open slot of the task into somebody's hands (or straight to done); None when none is open."""
     tx = chain.tx
-    number = tx.value("SELECT number FROM slots WHERE task = :task AND state = 0 ORDER BY number LIMIT 1", task=task)
-    if number is None:
-        return None
-    taken = tx.run(
+    taken = tx.one(
         "UPDATE slots SET state = :state, annotator = :annotator, token = :token, until_ms = :until_ms"
-        " WHERE task = :task AND number = :number AND state = 0",
+        " WHERE task = :task AND number = (SELECT MIN(number) FROM slots WHERE task = :task AND state = 0)"
+        " RETURNING number",
         state=state,
         annotator=annotator,
         token=token,
         until_ms=until_ms,
         task=task,
-        number=number,
     )
-    assert taken == 1, "the chain is held, so the slot cannot have gone"
+    if taken is None:
+        return None
     tx.run("UPDATE tasks SET open = open - 1 WHERE id = :task", task=task)
     if state == DONE:
         count_done(chain, task, annotator)
-    return ledger.slot_row(task_id, number, state, annotator, token)
+    return ledger.slot_row(task_id, taken.number, state, annotator, token)
 
 
 def write_lease(
@@ -217,9 +215,13 @@ def lease_of(tx: Tx, token: str, annotator: str) -> Lease:
 
 
 def own_lease(tx: Tx, token: str, annotator: str) -> Any:
-    """The lease's row (with `task_id`, the task's public id); NotThere when it is not this person's."""
+    """The lease's row; NotThere when it is not this person's.
+
+    Beside its columns: `task_id`, the task's public id, and `began`, when they first were given this task.
+    """
     row = tx.one(
-        "SELECT l.*, t.task AS task_id FROM leases l JOIN tasks t ON t.id = l.task WHERE l.token = :token",
+        "SELECT l.*, t.task AS task_id, (SELECT MIN(b.at_ms) FROM leases b WHERE b.task = l.task"
+        " AND b.annotator = l.annotator) AS began FROM leases l JOIN tasks t ON t.id = l.task WHERE l.token = :token",
         token=token,
     )
     if row is None or row.annotator != annotator:
@@ -285,13 +287,8 @@ def count_done(chain: Chain, task: int, annotator: str, by: int = 1) -> None:
     tx = chain.tx
     row = tx.one("UPDATE tasks SET done = done + :by WHERE id = :task RETURNING done, overlap", by=by, task=task)
     assert row is not None
-    whole = by if row.done + (by < 0) == row.overlap else 0
-    tx.run(
-        "UPDATE projects SET done = done + :by, tasks_done = tasks_done + :whole WHERE id = :project",
-        by=by,
-        whole=whole,
-        project=chain.project,
-    )
+    chain.done += by
+    chain.tasks_done += by if row.done + (by < 0) == row.overlap else 0
     tx.run(
         "UPDATE members SET done = done + :by WHERE project = :project AND annotator = :annotator",
         by=by,

@@ -36,6 +36,9 @@ class Chain:
         self.project = project
         self.head = head
         self.paused = paused
+        self.done = 0
+        """Slots done (and, in `tasks_done`, tasks finished) since the last event: counted with the next one."""
+        self.tasks_done = 0
 
     def append(self, kind: str, actor: str, rows: list[RowHash], **detail: Any) -> None:
         """Add an event: what happened, who did it, and the hash of every row it wrote."""
@@ -55,12 +58,15 @@ class Chain:
             hash=hash_,
         )
         self.tx.run(
-            "UPDATE projects SET head_seq = :seq, head_hash = :hash WHERE id = :id",
+            "UPDATE projects SET head_seq = :seq, head_hash = :hash, done = done + :done,"
+            " tasks_done = tasks_done + :tasks_done WHERE id = :id",
             seq=seq,
             hash=hash_,
+            done=self.done,
+            tasks_done=self.tasks_done,
             id=self.project,
         )
-        self.head = Head(seq, hash_)
+        self.head, self.done, self.tasks_done = Head(seq, hash_), 0, 0
 
 
 def take(tx: Tx, project: int) -> Chain:
