@@ -52,13 +52,18 @@ class Plan(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a client wrote down as acknowledged, and what it sent without hearing back."""
+    """What a client wrote down: what was acknowledged, and what it sent without hearing back."""
 
     acts: Counter[str]
     judgments: dict[str, str]
     """Judgment id to state."""
     unheard: dict[str, str]
     """Token to person."""
+
+    @property
+    def done(self) -> int:
+        """Acknowledged claims and submits."""
+        return self.acts["claim"] + self.acts["submit"]
 
 
 def rows(count: int) -> Any:
@@ -85,10 +90,9 @@ def prepare(plan: Plan) -> list[str]:
 # ── a client ─────────────────────────────────────────────────────────────────
 
 
-def read_log(path: Path) -> Told:
-    """A client's list, as far as it got."""
-    told = Told(Counter(), {}, {})
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+def read_log(log: Path, told: Told) -> None:
+    """Add what one life of a client wrote down to what is known of it."""
+    lines = log.read_text().split("\n")[:-1] if log.exists() else []
     for act, *rest in (line.split() for line in lines):
         told.acts[act] += 1
         if act == "sending":
@@ -96,18 +100,16 @@ def read_log(path: Path) -> Told:
         elif act == "submit":
             told.judgments[rest[1]] = rest[2]
             told.unheard.pop(rest[0], None)
-    return told
 
 
 class Client:
     """One process's people: does what they do, and writes down what was acknowledged."""
 
-    def __init__(self, plan: Plan, people: list[str], log: Path) -> None:
+    def __init__(self, plan: Plan, people: list[str], log: Path, done: int) -> None:
         self.store = open_store(plan.url, durable=False)
         self.project = 1
         self.people = people
-        self.told = read_log(log)
-        self.done = self.told.acts["claim"] + self.told.acts["submit"]
+        self.done = done
         self.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.random = random.Random(f"{plan.seed} {log.name} {time.monotonic_ns()}")
         self.late: list[tuple[str, assign.Lease]] = []
@@ -179,18 +181,18 @@ class Client:
         self.note("submit", token, outcome.judgment, outcome.state)
         return outcome
 
-    def resend(self) -> None:
+    def resend(self, unheard: dict[str, str]) -> None:
         """After a crash: what was sent and not heard of goes out again under the same token."""
-        for token, person in list(self.told.unheard.items()):
+        for token, person in unheard.items():
             with self.store.read() as tx:
                 shown = assign.lease_of(tx, token, person).shown
             self.send(person, token, shown)
 
 
-def client(plan: Plan, people: list[str], log: Path, quota: int) -> None:
-    """Work until the quota is reached or nothing is left."""
-    run = Client(plan, people, log)
-    run.resend()
+def client(plan: Plan, people: list[str], log: Path, quota: int, done: int, unheard: dict[str, str]) -> None:
+    """One life of a client: work until the quota is reached or nothing is left."""
+    run = Client(plan, people, log, done)
+    run.resend(unheard)
     idle = 0
     while run.done < quota and idle < 3 * plan.people:
         idle = 0 if run.step() else idle + 1
@@ -203,37 +205,60 @@ def client(plan: Plan, people: list[str], log: Path, quota: int) -> None:
 # ── the one who starts, kills and counts ─────────────────────────────────────
 
 
-def supervise(plan: Plan, people: list[str], place: Path) -> tuple[float, Counter[str]]:
-    """Run the clients to their end, killing and starting them; returns the seconds and how often they died."""
+class Life:
+    """A client as the supervisor sees it: dies, is started again, and its list goes on."""
+
+    def __init__(self, plan: Plan, people: list[str], place: Path, name: str) -> None:
+        self.plan, self.people, self.place, self.name = plan, people, place, name
+        self.told = Told(Counter(), {}, {})
+        self.lives = 0
+
+    def start(self) -> None:
+        """Start it, with what it has not heard of to be sent again."""
+        self.lives += 1
+        self.log = self.place / f"{self.name}.{self.lives}.log"
+        quota = self.plan.ops // self.plan.processes
+        given = (self.plan, self.people, self.log, quota, self.told.done, self.told.unheard)
+        self.process = Context.Process(target=client, args=given)
+        self.process.start()
+
+    def ended(self) -> int | None:
+        """How its life ended, once its list is read; None while it lives."""
+        status = self.process.exitcode
+        if status is not None:
+            read_log(self.log, self.told)
+        return status
+
+
+def supervise(plan: Plan, people: list[str], place: Path) -> tuple[float, Counter[str], list[Told]]:
+    """Run the clients to their end, killing and starting them.
+
+    Returns:
+        The seconds it took, how often they died, and what each was told.
+    """
     dice, meter, deaths = random.Random(plan.seed), Meter(), Counter[str]()
-    logs = [place / f"client{n}.log" for n in range(plan.processes)]
-    quota = plan.ops // plan.processes
-
-    def start(log: Path) -> Any:
-        process = Context.Process(target=client, args=(plan, people, log, quota))
-        process.start()
-        return process
-
+    clients = [Life(plan, people, place, f"client{n}") for n in range(plan.processes)]
     began = time.monotonic()
-    running = {log: start(log) for log in logs}
+    for one in clients:
+        one.start()
+    running = list(clients)
     next_kill = began + plan.crash_s
     while running:
         time.sleep(0.01)
         if plan.crash_s and time.monotonic() > next_kill:
-            os.kill(dice.choice(list(running.values())).pid, signal.SIGKILL)
+            os.kill(dice.choice(running).process.pid or 0, signal.SIGKILL)
             next_kill = time.monotonic() + dice.expovariate(1 / plan.crash_s)
-        for log, process in list(running.items()):
-            if process.exitcode is None:
-                continue
-            del running[log]
-            if process.exitcode == 0:
-                continue
-            if process.exitcode not in (9, -signal.SIGKILL):
-                raise SystemExit(f"a client failed with status {process.exitcode}; see above")
-            deaths["killed" if process.exitcode < 0 else "died by itself"] += 1
-            running[log] = start(log)
-        meter.say(f"{sum(log.stat().st_size for log in logs if log.exists()) / 1e6:.1f} MB of acknowledgements")
-    return time.monotonic() - began, deaths
+        for one in list(running):
+            status = one.ended()
+            if status == 0:
+                running.remove(one)
+            elif status in (9, -signal.SIGKILL):
+                deaths["killed" if status < 0 else "died by itself"] += 1
+                one.start()
+            elif status is not None:
+                raise SystemExit(f"a client failed with status {status}; see above")
+        meter.say(f"{sum(one.told.done for one in clients):,} operations, {sum(deaths.values()):,} deaths")
+    return time.monotonic() - began, deaths, [one.told for one in clients]
 
 
 def check(store: Store, told: list[Told], overlap: int) -> dict[str, Any]:
@@ -285,8 +310,7 @@ def arguments() -> argparse.Namespace:
 def measure(plan: Plan, place: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Load, run, check; returns the faults (all 0 or empty when all is well) and the details."""
     people = prepare(plan)
-    seconds, deaths = supervise(plan, people, place)
-    told = [read_log(log) for log in sorted(place.glob("client*.log"))]
+    seconds, deaths, told = supervise(plan, people, place)
     acts = sum((t.acts for t in told), Counter[str]())
     store = open_store(plan.url, durable=False)
     found = check(store, told, plan.overlap)
