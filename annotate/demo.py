@@ -32,14 +32,17 @@ def main() -> int:
     from annotate import accounts, projects
     from annotate.assign import LEASE_MS
     from annotate.intake import Wishes, load_rows
-    from annotate.running import run
+    from annotate.running import address, run, take_port
     from data.formats import read
     from data.store import open_store
 
+    sock = take_port(args.host, args.port)  # before the links are made anew: another demo may be running
     store = open_store(store_url(args))
-    with store.read() as tx:
-        there = any(p.name == PROJECT for p in projects.all_projects(tx))
-    if not there:
+    with store.read() as tx:  # people come last: a first run that was cut off is done again
+        ready = tx.value(
+            "SELECT 1 FROM members m JOIN projects p ON p.id = m.project WHERE p.name = :name LIMIT 1", name=PROJECT
+        )
+    if not ready:
         rows = read([str(SAMPLE / "tasks.jsonl")], "tasks").rows
         load_rows(store, PROJECT, rows, Wishes(overlap=3), rejected=print, source="bundled sample")
         texts = {code: (SAMPLE / f"guidelines.{code}.md").read_text("utf-8") for code in ("en", "zh")}
@@ -52,11 +55,11 @@ def main() -> int:
     with store.write() as tx:
         known = {row.name for row in tx.all("SELECT name FROM people WHERE active = 1")}
         links = [(name, role, accounts.new_link(tx, name)) for name, role in PEOPLE if name in known]
-    address = f"http://{args.host}:{args.port}/join/"
+    join = f"{address(sock, args.host)}/join/"
     notes = "Sign in as one of these (each link works once):\n" + "\n".join(
-        f"  {name:8} {role:10} {address}{link}" for name, role, link in links
+        f"  {name:8} {role:10} {join}{link}" for name, role, link in links
     )
-    run(store, args.host, args.port, base="", lease_ms=LEASE_MS, proxies="127.0.0.1", notes=notes)
+    run(store, sock, args.host, base="", lease_ms=LEASE_MS, proxies="127.0.0.1", notes=notes)
     return 0
 
 

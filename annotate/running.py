@@ -8,15 +8,17 @@ from data.store import Store
 
 
 def take_port(host: str, port: int) -> socket.socket:
-    """A listening socket, taken before anything slow is imported; BadInput when the port is in use."""
+    """A listening socket, taken before anything slow is done; BadInput when the port is in use."""
+    if not 0 <= port <= 65535:  # the resolver would take the rest of a division without a word
+        raise BadInput(f"--port is {port}; it goes from 0 (any that is free) to 65535")
     try:
-        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, proto, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, OverflowError) as error:
         raise BadInput(f"{host}:{port} is no address to listen on ({error})") from None
     sock = socket.socket(family, kind, proto)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind(address)
+        sock.bind(place)
         sock.listen(2048)
     except (OSError, OverflowError) as error:
         sock.close()
@@ -25,9 +27,16 @@ def take_port(host: str, port: int) -> socket.socket:
     return sock
 
 
-def run(store: Store, host: str, port: int, *, base: str, lease_ms: int, proxies: str, notes: str = "") -> None:
+def address(sock: socket.socket, host: str) -> str:
+    """What one types into a browser to reach the socket: http:// with host and port."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{sock.getsockname()[1]}"
+
+
+def run(
+    store: Store, sock: socket.socket, host: str, *, base: str, lease_ms: int, proxies: str, notes: str = ""
+) -> None:
     """Serve until stopped; prints the address when the page can be opened, then `notes`."""
-    sock = take_port(host, port)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: it looks things up otherwise
     import uvicorn
 
@@ -43,8 +52,7 @@ def run(store: Store, host: str, port: int, *, base: str, lease_ms: int, proxies
         timeout_graceful_shutdown=2,
         server_header=False,
     )
-    shown = f"[{host}]" if ":" in host else host
-    print(f"Concord is ready on http://{shown}:{sock.getsockname()[1]}{base or ''}/  (Ctrl-C stops it)", flush=True)
+    print(f"Concord is ready on {address(sock, host)}{base}/  (Ctrl-C stops it)", flush=True)
     if notes:
         print(notes, flush=True)
     uvicorn.Server(config).run(sockets=[sock])

@@ -25,18 +25,19 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Open the store, take the port, serve until stopped."""
+    """Take the port, open the store, serve until stopped."""
     args = arguments()
     base = "/" + args.base_path.strip("/") if args.base_path.strip("/") else ""
     if not all(part.replace("-", "").replace("_", "").isalnum() for part in base.split("/")[1:]):
         raise BadInput(f"--base-path is letters, digits, - and _ between slashes, not {args.base_path!r}")
     if not 0.1 <= args.lease_minutes <= 24 * 60:
         raise BadInput(f"--lease-minutes is {args.lease_minutes:g}; it goes from 0.1 to 1440")
-    from annotate.running import run
+    from annotate.running import run, take_port
     from data.store import open_store
 
+    sock = take_port(args.host, args.port)
     store = open_store(store_url(args))
-    run(store, args.host, args.port, base=base, lease_ms=int(args.lease_minutes * 60_000), proxies=args.proxies)
+    run(store, sock, args.host, base=base, lease_ms=int(args.lease_minutes * 60_000), proxies=args.proxies)
     return 0
 
 
