@@ -18,8 +18,9 @@ _FIRST = """<script>{const c=k=>(document.cookie.match("(?:^|; )"+k+"=([a-z]+)")
 let l=c("lang");if(!l&&/^zh/i.test(navigator.language))l="zh";
 if(l)for(const[k,v]of[["language",l=="zh"?"zh-CN":l],["languages",[l=="zh"?"zh-CN":l]]])
 Object.defineProperty(navigator,k,{get:()=>v});
-if(t){const u=new URL(location);if(u.searchParams.get("__theme")!=t){u.searchParams.set("__theme",t);
-history.replaceState(null,"",u)}}}</script>"""
+if(t){document.documentElement.dataset.theme=t;
+const u=new URL(location);if(u.searchParams.get("__theme")!=t){
+u.searchParams.set("__theme",t);history.replaceState(null,"",u)}}}</script>"""
 
 
 @lru_cache(maxsize=1)

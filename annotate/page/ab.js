@@ -83,7 +83,7 @@ export function ab(view, answer, changed) {
     refresh,
     key,
     missing: () => (current() ? null : t("missing_choice")),
-    selected: () => null,
+    selected: () => (answer.choice === "tie" ? null : answer.choice),
     short: () => (current() ? t(`said_${current()}`) : ""),
   };
 }

@@ -37,7 +37,8 @@ export function activeClock(start = 0) {
       tick();
       return Math.round(total);
     },
-    isActive: () => !document.hidden && performance.now() - touched < IDLE_MS,
+    /** Whether somebody was at work within the last `ms`. */
+    isActive: (ms = IDLE_MS) => !document.hidden && performance.now() - touched < ms,
     stop() {
       for (const name of events) window.removeEventListener(name, touch, { capture: true });
       document.removeEventListener("visibilitychange", hide);

@@ -3,12 +3,17 @@
 import { announce, fill, h } from "./dom.js";
 import { said, t } from "./words.js";
 
+// Arrows scroll the page, until a letter or a digit says that the keys are at work on the scales.
+let byKeys = false;
+for (const event of ["wheel", "pointerdown"]) window.addEventListener(event, () => (byKeys = false), { passive: true });
+
 export function rating(view, answer, changed) {
   const letters = view.responses.map((r) => r.letter);
   const criteria = view.criteria;
   const tools = Object.fromEntries(letters.map((l) => [l, h("div", { class: "scales" })]));
   const table = h("div", { class: "overview" });
   let at = { letter: letters[0], index: 0 };
+  byKeys = false;
 
   const value = (letter, key) => answer.ratings[letter]?.[key] ?? null;
   const points = (c) => Array.from({ length: c.high - c.low + 1 }, (_, i) => c.low + i);
@@ -76,20 +81,23 @@ export function rating(view, answer, changed) {
     const moved = to.letter !== at.letter;
     at = to;
     refresh();
-    if (moved) document.getElementById(`response-${at.letter}`)?.scrollIntoView({ block: "nearest", behavior: "instant" });
+    const seen = moved ? document.getElementById(`response-${at.letter}`) : tools[at.letter].children[at.index];
+    seen?.scrollIntoView({ block: "nearest", behavior: "instant" });
     announce(t("at_scale", { letter: at.letter, criterion: said(criteria[at.index].name) }));
   }
 
   function key(event) {
     const pressed = event.key.toUpperCase();
     const c = criteria[at.index];
+    const arrows = byKeys && event.target.type !== "radio";
     if (letters.includes(pressed) && event.key.length === 1) go({ letter: pressed, index: 0 });
     else if (/^[0-9]$/.test(event.key) && Number(event.key) >= c.low && Number(event.key) <= c.high) {
       rate(at.letter, c.key, Number(event.key));
       onward();
-    } else if (event.key === "ArrowDown" && event.target.type !== "radio") go({ ...at, index: Math.min(criteria.length - 1, at.index + 1) });
-    else if (event.key === "ArrowUp" && event.target.type !== "radio") go({ ...at, index: Math.max(0, at.index - 1) });
+    } else if (event.key === "ArrowDown" && arrows) go({ ...at, index: Math.min(criteria.length - 1, at.index + 1) });
+    else if (event.key === "ArrowUp" && arrows) go({ ...at, index: Math.max(0, at.index - 1) });
     else return false;
+    byKeys = true;
     return true;
   }
 
