@@ -32,7 +32,7 @@ function fromWire(wire) {
 }
 
 /** The screen for a project: `shell` shows progress and messages, `open` starts at one judgment to revise. */
-export async function labelScreen(root, shell, project, reviseId = null) {
+export function labelScreen(root, shell, project, reviseId = null) {
   let task = null;
   let answer = empty();
   let kind = null;
@@ -40,7 +40,7 @@ export async function labelScreen(root, shell, project, reviseId = null) {
   let clock = null;
   let undone = [];
   let busy = false;
-  let gone = false;
+  let gone = false; // left for another screen: what still arrives is no longer shown
   let recent = null;
 
   const letters = () => task.responses.map((r) => r.letter);
@@ -102,7 +102,7 @@ export async function labelScreen(root, shell, project, reviseId = null) {
     announce(t("undone"));
   }
 
-  let submitButton, stateLine, shortLine, undoButton, panel;
+  let submitButton, stateLine, badBox, shortLine, undoButton, panel;
 
   function draw() {
     kind = KINDS[task.kind](task, answer, kindChanged);
@@ -122,7 +122,8 @@ export async function labelScreen(root, shell, project, reviseId = null) {
       panel.classList.toggle("open", on);
       expand.setAttribute("aria-expanded", String(on));
     };
-    const badToggle = task.kind === "ab" ? null : h("label", { class: "all-bad" }, h("input", { type: "checkbox", checked: answer.verdict === "all_bad", on: { change: (e) => allBad(e.target.checked) } }), t("all_bad"));
+    badBox = task.kind === "ab" ? null : h("input", { type: "checkbox", on: { change: () => allBad(badBox.checked) } });
+    const badToggle = badBox && h("label", { class: "all-bad" }, badBox, t("all_bad"));
     panel = h(
       "aside",
       { class: "panel", "aria-label": t("your_answer") },
@@ -177,7 +178,10 @@ export async function labelScreen(root, shell, project, reviseId = null) {
     stateLine.classList.toggle("complete", !what);
     shortLine.textContent = answer.verdict === "all_bad" ? t("all_bad") : kind.short() || what || t("ready");
     undoButton.disabled = !undone.length;
-    root.querySelector(".kind")?.classList.toggle("off", answer.verdict === "all_bad" && task.kind !== "ab");
+    if (!badBox) return;
+    badBox.checked = answer.verdict === "all_bad";
+    // With all bad there is no order and no rating: their controls rest until it is taken back.
+    for (const part of [kind.panel, ...letters().map(kind.tools)]) part.inert = badBox.checked;
   }
 
   function submit() {
@@ -237,8 +241,11 @@ export async function labelScreen(root, shell, project, reviseId = null) {
     }
   }
 
-  function leaveRevision() {
-    keeper.close(true);
+  async function leaveRevision() {
+    answer = fromWire(task.revises.answer); // what was changed is dropped: opened again, it starts from what is kept
+    keeper.change(wire(), clock.ms());
+    await keeper.send();
+    keeper?.close(true);
     if (reviseId) location.hash = `#/p/${encodeURIComponent(project)}/mine`;
     else load();
   }
@@ -262,6 +269,7 @@ export async function labelScreen(root, shell, project, reviseId = null) {
   }
 
   function done() {
+    keeper?.send();
     keeper?.close(false);
     clock?.stop();
     keeper = clock = null;
@@ -299,13 +307,12 @@ export async function labelScreen(root, shell, project, reviseId = null) {
     if (task && !task.revises && clock?.isActive()) ask("POST", `leases/${task.token}/renew`).catch((failure) => !passing(failure) && shell.failed(failure));
   }, RENEW_MS);
 
-  await load(reviseId);
+  load(reviseId);
   return {
     close() {
       gone = true;
       clearInterval(renewing);
       document.removeEventListener("keydown", onKey);
-      keeper?.send();
       done();
     },
   };

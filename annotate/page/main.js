@@ -14,6 +14,7 @@ let mounted = null;
 export async function mount(root) {
   if (mounted === root) return;
   mounted = root;
+  root.closest("main")?.setAttribute("role", "none"); // Gradio's, around our header too: ours is the one
   connect(root.dataset.base);
   mathFrom(root.dataset.katex, root.dataset.katexCss);
   await loadWords();
@@ -36,7 +37,7 @@ async function start(shell) {
   }
   window.addEventListener("hashchange", () => route(shell));
   document.addEventListener("keydown", (event) => {
-    if (event.key === "?" && !typing(event) && !document.querySelector("dialog[open]")) shell.showKeys();
+    if (event.key === "?" && shell.keysOn() && !typing(event) && !document.querySelector("dialog[open]")) shell.showKeys();
   });
   await route(shell);
 }
@@ -45,7 +46,8 @@ async function start(shell) {
 async function route(shell) {
   shell.screen?.close?.();
   shell.screen = null;
-  document.querySelectorAll("dialog[open]").forEach((box) => box.close());
+  const turn = (shell.turn = (shell.turn ?? 0) + 1);
+  document.querySelectorAll("dialog[open]").forEach((box) => box.close("left"));
   const [, , name, what, id] = location.hash.split("/").map(decodeURIComponent);
   const project = shell.me.projects.find((p) => p.name === name);
   if (!name && shell.me.projects.length === 1 && !shell.visited) {
@@ -62,7 +64,8 @@ async function route(shell) {
   } catch (failure) {
     shell.failed(failure);
   }
-  shell.screen = await labelScreen(shell.body, shell, name, what === "revise" ? id : null);
+  if (turn !== shell.turn) return; // the address changed while they were open
+  shell.screen = labelScreen(shell.body, shell, name, what === "revise" ? id : null);
 }
 
 function setCookie(name, value) {

@@ -75,11 +75,11 @@ export async function showGuidelines(shell, project, first = false) {
     if (!first) dialog(t("guidelines"), t("close"), h("p", {}, t("no_guidelines")));
     return;
   }
-  await new Promise((resolve) => {
+  const left = await new Promise((resolve) => {
     const box = dialog(t("guidelines"), t("close"), h("div", { class: "guidelines answer", dir: "auto", html: text }), h("button", { type: "button", class: "submit", on: { click: () => box.close() } }, t(first ? "guidelines_start" : "close")));
-    box.addEventListener("close", resolve);
+    box.addEventListener("close", () => resolve(box.returnValue === "left")); // by the back button: not read
   });
-  if (held.version) localStorage.setItem(`concord:read:${shell.person.id}:${project}`, held.version);
+  if (held.version && !left) localStorage.setItem(`concord:read:${shell.person.id}:${project}`, held.version);
 }
 
 export const guidelinesRead = (person, project, version) => !version || localStorage.getItem(`concord:read:${person}:${project}`) === version;

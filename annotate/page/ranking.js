@@ -40,15 +40,20 @@ export function ranking(view, answer, changed) {
     if (focus) board.querySelector(`[data-chip="${letter}"] [data-do="${focus}"]`)?.focus({ preventScroll: true });
   }
 
+  /** Below the last row in use; when that is the lowest, the first empty one. */
+  function nextRow() {
+    const used = new Set(placed().map((l) => answer.rows[l]));
+    const below = Math.max(0, ...used) + 1;
+    return below <= count ? below : Array.from({ length: count }, (_, i) => i + 1).find((row) => !used.has(row));
+  }
+
   /** The next response in one's order: below the last one, or beside it after "=". */
   function placeNext(letter) {
     if (tieNext && last && answer.rows[last]) {
       tieNext = false;
       return place(letter, answer.rows[last]);
     }
-    const tiers = tiersOf(answer.rows, letters);
-    if (Math.max(0, ...placed().map((l) => answer.rows[l])) === count) answer.rows = rowsOf(tiers); // close the gaps
-    place(letter, Math.max(0, ...placed().map((l) => answer.rows[l])) + 1);
+    place(letter, nextRow());
   }
 
   function chip(letter) {
@@ -60,7 +65,7 @@ export function ranking(view, answer, changed) {
       "li",
       { class: `chip${selected === letter ? " selected" : ""}`, "data-chip": letter },
       h("button", { type: "button", class: "handle", "data-do": "pick", "aria-pressed": String(selected === letter), "aria-label": name, on: { click: () => pick(letter) } }, letter),
-      row ? act("up", t("move_up", { letter }), "▲", row > 1 ? row - 1 : null) : act("place", t("place_next", { letter }), "＋", Math.min(count, Math.max(0, ...placed().map((l) => answer.rows[l])) + 1)),
+      row ? act("up", t("move_up", { letter }), "▲", row > 1 ? row - 1 : null) : act("place", t("place_next", { letter }), "＋", nextRow()),
       row ? act("down", t("move_down", { letter }), "▼", row < count ? row + 1 : null) : null,
       row ? act("out", t("take_out", { letter }), "×", 0) : null,
     );
@@ -86,8 +91,7 @@ export function ranking(view, answer, changed) {
 
   function refresh() {
     const rows = [...Array(count).keys()].map((i) => line(i + 1, rowName(i + 1)));
-    const waiting = letters.length - placed().length;
-    fill(board, waiting ? line(0, t("unplaced")) : null, rows);
+    fill(board, line(0, t("unplaced")), rows); // stays when it is empty: nothing jumps, and one can drag back to it
     for (const letter of letters) {
       document.getElementById(`response-${letter}`)?.classList.toggle("selected", selected === letter);
       fill(
@@ -128,8 +132,9 @@ export function ranking(view, answer, changed) {
       const row = event.type === "pointerup" ? over(event) : null;
       for (const one of board.querySelectorAll(".row")) one.classList.remove("over");
       if (row) place(letter, Number(row.dataset.row), "pick");
-      window.addEventListener("click", (click) => click.stopPropagation(), { capture: true, once: true });
-      setTimeout(() => window.dispatchEvent(new Event("concord-drag-over")), 0);
+      const swallow = (click) => click.stopPropagation(); // the click that ends a mouse's drag; a finger's has none
+      window.addEventListener("click", swallow, { capture: true });
+      setTimeout(() => window.removeEventListener("click", swallow, { capture: true }), 0);
     };
     window.addEventListener("pointermove", move);
     window.addEventListener("pointerup", end);
