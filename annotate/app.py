@@ -125,7 +125,7 @@ def _sign_in(app: FastAPI, store: Store, sessions: Sessions, base: str) -> None:
         from starlette.concurrency import run_in_threadpool
 
         form = await fields(request)
-        name, place = form.get("name", "")[:200], local(form.get("next", ""))
+        name, place = form.get("name", "").strip()[:200], local(form.get("next", ""))
 
         def check() -> tuple[accounts.Person | None, str]:
             if not throttle.allows(name):
