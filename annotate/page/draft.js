@@ -47,7 +47,8 @@ export function activeClock(start = 0) {
 }
 
 /**
- * Keeps one task's draft. `say` is told "saving", "saved", or the failure.
+ * Keeps one task's draft. `say` is told "saving", "saved", a failure's code with the failure; and of another
+ * tab on the same task, "changed" with its draft, or "ended" when it has handed the task in or skipped it.
  * Of the server's and this browser's draft the newer counts, by its seq.
  */
 export function draftKeeper(person, token, fromServer, say) {
@@ -91,6 +92,16 @@ export function draftKeeper(person, token, fromServer, say) {
   const leave = () => {
     if (!closed && latest && latest.seq > sent) ask("PUT", `leases/${token}/draft`, latest, { keepalive: true }).catch(() => {});
   };
+  const other = (event) => {
+    if (closed || event.key !== key) return;
+    if (event.newValue === null) return say("ended", null);
+    const theirs = JSON.parse(event.newValue);
+    if (theirs.seq <= seq) return;
+    seq = theirs.seq;
+    latest = null; // that tab sends it
+    say("changed", theirs);
+  };
+  window.addEventListener("storage", other);
   window.addEventListener("pagehide", leave);
   const hidden = () => document.hidden && leave();
   document.addEventListener("visibilitychange", hidden);
@@ -113,6 +124,7 @@ export function draftKeeper(person, token, fromServer, say) {
     close(forget) {
       closed = true;
       clearTimeout(timer);
+      window.removeEventListener("storage", other);
       window.removeEventListener("pagehide", leave);
       document.removeEventListener("visibilitychange", hidden);
       if (forget) localStorage.removeItem(key);

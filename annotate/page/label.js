@@ -3,14 +3,14 @@
 import { ab } from "./ab.js";
 import { ask, passing } from "./api.js";
 import { promptCard, responseCard } from "./cards.js";
-import { announce, dialog, fill, h, typing } from "./dom.js";
+import { announce, fill, h, typing } from "./dom.js";
 import { activeClock, draftKeeper } from "./draft.js";
+import { skipSheet } from "./pages.js";
 import { ranking, rowsOf, tiersOf } from "./ranking.js";
 import { rating } from "./rating.js";
 import { number, t } from "./words.js";
 
 const KINDS = { ranking, ab, rating };
-const SKIP_REASONS = ["too_long", "not_my_language", "not_my_field", "upsetting", "broken", "other"];
 const RENEW_MS = 4 * 60_000;
 
 const empty = () => ({ verdict: "answered", rows: {}, choice: null, strength: null, ratings: {}, flags: {}, critiques: {}, edited: {}, comment: "" });
@@ -67,7 +67,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     done();
     task = view;
     answer = view.revises ? fromWire(view.revises.answer) : empty();
-    keeper = draftKeeper(shell.person.id, view.token, view.draft, (state, failure) => shell.saving(state, failure));
+    keeper = draftKeeper(shell.person.id, view.token, view.draft, (state, what) => (state === "ended" || state === "changed" ? elsewhere(what) : shell.saving(state, what)));
     if (keeper.found) answer = fromWire(keeper.found.answer);
     clock = activeClock(keeper.found?.active_ms ?? 0);
     undone = [];
@@ -75,6 +75,13 @@ export function labelScreen(root, shell, project, reviseId = null) {
     root.querySelector("#prompt-title").focus({ preventScroll: true });
     window.scrollTo(0, 0);
     announce(t("new_task", { kind: t(`do_${view.kind}`), n: view.responses.length }));
+  }
+
+  /** Another tab of this browser has gone on with the same task, or is done with it: so does this one. */
+  function elsewhere(draft) {
+    if (!draft) return shell.note(t("ended_elsewhere")), load();
+    answer = fromWire(draft.answer);
+    draw();
   }
 
   function changed() {
@@ -125,7 +132,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     badBox = task.kind === "ab" ? null : h("input", { type: "checkbox", on: { change: () => allBad(badBox.checked) } });
     const badToggle = badBox && h("label", { class: "all-bad" }, badBox, t("all_bad"));
     panel = h(
-      "aside",
+      "section",
       { class: "panel", "aria-label": t("your_answer") },
       h("div", { class: "panel-body" }, kind.panel, badToggle, h("div", { class: "comment" }, h("label", { for: "comment" }, t("comment")), comment)),
       h(
@@ -176,7 +183,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     submitButton.setAttribute("aria-describedby", "state");
     stateLine.textContent = what ?? t("ready");
     stateLine.classList.toggle("complete", !what);
-    shortLine.textContent = answer.verdict === "all_bad" ? t("all_bad") : kind.short() || what || t("ready");
+    shortLine.textContent = answer.verdict === "all_bad" ? t("all_bad") : [kind.short(), what].filter(Boolean).join(" · ") || t("ready");
     undoButton.disabled = !undone.length;
     if (!badBox) return;
     badBox.checked = answer.verdict === "all_bad";
@@ -215,31 +222,13 @@ export function labelScreen(root, shell, project, reviseId = null) {
     }
   }
 
-  function skip() {
-    const reason = h("select", { id: "skip-reason" }, SKIP_REASONS.map((r) => h("option", { value: r }, t(`skip_${r}`))));
-    const comment = h("textarea", { id: "skip-comment", rows: 2, maxlength: 2000 });
-    const box = dialog(
-      t("skip_title"),
-      t("close"),
-      h("p", {}, t("skip_lead")),
-      h("label", { for: reason.id }, t("reason")),
-      reason,
-      h("label", { for: comment.id }, t("comment")),
-      comment,
-      h("button", { type: "button", class: "submit", on: { click: send } }, t("skip")),
-    );
-    async function send() {
-      try {
-        const held = await ask("POST", `leases/${task.token}/skip`, { reason: reason.value, comment: comment.value });
-        box.close();
-        keeper.close(true);
-        shell.progress(held.progress);
-        await load();
-      } catch (failure) {
-        shell.failed(failure);
-      }
-    }
-  }
+  const skip = () =>
+    skipSheet(async (reason, comment) => {
+      const held = await ask("POST", `leases/${task.token}/skip`, { reason, comment });
+      keeper.close(true);
+      shell.progress(held.progress);
+      load();
+    }, shell.failed);
 
   async function leaveRevision() {
     answer = fromWire(task.revises.answer); // what was changed is dropped: opened again, it starts from what is kept
@@ -288,7 +277,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
       return undo();
     }
     if (event.altKey || event.ctrlKey || event.metaKey || !shell.keysOn()) return;
-    const own = { s: () => !task.revises && skip(), u: undo, v: source, m: () => root.querySelector("#comment").focus() }[event.key.toLowerCase()];
+    const own = { s: () => !task.revises && skip(), u: undo, v: source, n: notes, x: () => badBox && allBad(!badBox.checked), m: () => root.querySelector("#comment").focus() }[event.key.toLowerCase()];
     if (answer.verdict === "all_bad" && task.kind !== "ab" ? false : kind.key(event)) event.preventDefault();
     else if (own) {
       event.preventDefault();
@@ -302,13 +291,22 @@ export function labelScreen(root, shell, project, reviseId = null) {
     at?.querySelector("[data-source]")?.click();
   }
 
+  /** Open or close the notes of the chosen response; opened, the first flag has the focus. */
+  function notes() {
+    const card = root.querySelector(`#response-${kind.selected()}`);
+    card?.querySelector("[aria-controls]").click();
+    card?.querySelector(".notes:not([hidden]) input")?.focus();
+  }
+
   document.addEventListener("keydown", onKey);
   const renewing = setInterval(() => {
-    if (task && !task.revises && clock?.isActive()) ask("POST", `leases/${task.token}/renew`).catch((failure) => !passing(failure) && shell.failed(failure));
+    if (task && !task.revises && clock?.isActive(RENEW_MS)) ask("POST", `leases/${task.token}/renew`).catch((failure) => !passing(failure) && shell.failed(failure));
   }, RENEW_MS);
 
   load(reviseId);
   return {
+    /** Signed in again, or the way is free again: send what waits. */
+    retry: () => (task ? keeper.send() : load(reviseId)),
     close() {
       gone = true;
       clearInterval(renewing);

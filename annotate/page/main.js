@@ -14,7 +14,6 @@ let mounted = null;
 export async function mount(root) {
   if (mounted === root) return;
   mounted = root;
-  root.closest("main")?.setAttribute("role", "none"); // Gradio's, around our header too: ours is the one
   connect(root.dataset.base);
   mathFrom(root.dataset.katex, root.dataset.katexCss);
   await loadWords();
@@ -36,10 +35,20 @@ async function start(shell) {
     return;
   }
   window.addEventListener("hashchange", () => route(shell));
+  for (const event of ["focus", "visibilitychange"]) window.addEventListener(event, shell.comeBack);
   document.addEventListener("keydown", (event) => {
     if (event.key === "?" && shell.keysOn() && !typing(event) && !document.querySelector("dialog[open]")) shell.showKeys();
   });
   await route(shell);
+}
+
+/** A part of the address; one that was cut in the middle of a character stands for itself. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** #/ the projects · #/p/NAME the tasks · #/p/NAME/mine · #/p/NAME/revise/ID */
@@ -48,7 +57,7 @@ async function route(shell) {
   shell.screen = null;
   const turn = (shell.turn = (shell.turn ?? 0) + 1);
   document.querySelectorAll("dialog[open]").forEach((box) => box.close("left"));
-  const [, , name, what, id] = location.hash.split("/").map(decodeURIComponent);
+  const [, , name, what, id] = location.hash.split("/").map(decoded);
   const project = shell.me.projects.find((p) => p.name === name);
   if (!name && shell.me.projects.length === 1 && !shell.visited) {
     shell.visited = true;
@@ -60,7 +69,7 @@ async function route(shell) {
   if (!project) return projectsPage(shell.body, shell.me);
   if (what === "mine") return minePage(shell.body, shell, name);
   try {
-    if (!guidelinesRead(shell.person.id, name, project.guideline_version)) await showGuidelines(shell, name, true);
+    if (!guidelinesRead(shell.person.id, project)) await showGuidelines(shell, name, true);
   } catch (failure) {
     shell.failed(failure);
   }
@@ -73,7 +82,7 @@ function setCookie(name, value) {
 }
 
 function makeShell(root) {
-  const body = h("main", { class: "body", id: "main" });
+  const body = h("div", { class: "body", id: "main" }); // Gradio's own <main> is around it
   const message = h("div", { class: "message", role: "alert", hidden: true });
   const note = h("p", { class: "note", role: "status", hidden: true });
   const savedLine = h("span", { class: "saved", role: "status" });
@@ -112,10 +121,11 @@ function makeShell(root) {
         fill(message, h("span", {}, words), way ? " " : null, way, h("button", { type: "button", class: "quiet close", "aria-label": t("close"), on: { click: () => shell.clear() } }, "×"));
       }
       message.hidden = false;
+      message.dataset.code = failure.code;
     },
     clear() {
       message.hidden = true;
-      message.dataset.words = "";
+      message.dataset.words = message.dataset.code = "";
     },
     saving(state, failure) {
       if (state === "saving" || state === "saved") {
@@ -139,6 +149,7 @@ function makeShell(root) {
     at(project, what) {
       current = project;
       title.textContent = project ? project.title : "Concord";
+      document.title = project ? `${project.title} · Concord` : "Concord";
       if (!project) fill(stand);
       savedLine.textContent = "";
       const to = project ? `#/p/${encodeURIComponent(project.name)}` : "#/";
@@ -147,7 +158,7 @@ function makeShell(root) {
         project && h("a", { href: to, "aria-current": what ? null : "page" }, t("label")),
         project && h("a", { href: `${to}/mine`, "aria-current": what === "mine" ? "page" : null }, t("mine")),
         project && h("button", { type: "button", on: { click: () => showGuidelines(shell, current.name).catch(shell.failed) } }, t("guidelines")),
-        h("button", { type: "button", on: { click: shell.showKeys } }, t("keys")),
+        h("button", { type: "button", class: "for-keyboards", on: { click: shell.showKeys } }, t("keys")),
         h("button", { type: "button", lang: lang === "zh" ? "en" : "zh", on: { click: shell.otherLanguage } }, lang === "zh" ? "English" : "中文"),
         h("button", { type: "button", on: { click: shell.otherTheme } }, t(document.body.classList.contains("dark") ? "light" : "dark")),
         h("button", { type: "button", on: { click: shell.signOut } }, t("sign_out")),
@@ -163,7 +174,20 @@ function makeShell(root) {
       const dark = !document.body.classList.contains("dark");
       setCookie("theme", dark ? "dark" : "light");
       document.body.classList.toggle("dark", dark);
+      const place = [...links.children].indexOf(document.activeElement);
       shell.at(current, location.hash.split("/")[3]);
+      links.children[place]?.focus();
+    },
+    /** Back in this tab after signing in elsewhere: go on where the page stopped. */
+    async comeBack() {
+      if (message.dataset.code !== "signed_out" || document.hidden) return;
+      try {
+        await ask("GET", "me");
+        shell.clear();
+        shell.screen?.retry();
+      } catch (failure) {
+        shell.failed(failure);
+      }
     },
     async signOut() {
       shell.screen?.close?.();

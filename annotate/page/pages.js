@@ -4,6 +4,9 @@ import { ask } from "./api.js";
 import { dialog, fill, h } from "./dom.js";
 import { lang, number, t, when } from "./words.js";
 
+const SKIP_REASONS = ["too_long", "not_my_language", "not_my_field", "upsetting", "broken", "other"];
+const WARNED = "warned"; // kept in place of a version by a project that warns and has no guidelines
+
 export function projectsPage(root, me) {
   const cards = me.projects.map((p) =>
     h(
@@ -17,6 +20,7 @@ export function projectsPage(root, me) {
         h("p", {}, t("project_progress", { done: number(p.tasks_done), tasks: number(p.tasks), mine: number(p.mine_done) })),
         bar(p.tasks ? p.tasks_done / p.tasks : 0, t("project_bar")),
         p.paused ? h("p", { class: "banner" }, t("paused_title")) : null,
+        p.content_warning ? h("p", { class: "hint" }, t("content_warning")) : null,
       ),
     ),
   );
@@ -71,26 +75,48 @@ export async function minePage(root, shell, project) {
 export async function showGuidelines(shell, project, first = false) {
   const held = await ask("GET", `projects/${encodeURIComponent(project)}/guidelines`);
   const text = held.texts[lang] ?? held.texts.en ?? Object.values(held.texts)[0];
-  if (!text) {
+  const warned = shell.me.projects.find((p) => p.name === project)?.content_warning;
+  if (!text && !(first && warned)) {
     if (!first) dialog(t("guidelines"), t("close"), h("p", {}, t("no_guidelines")));
     return;
   }
   const left = await new Promise((resolve) => {
-    const box = dialog(t("guidelines"), t("close"), h("div", { class: "guidelines answer", dir: "auto", html: text }), h("button", { type: "button", class: "submit", on: { click: () => box.close() } }, t(first ? "guidelines_start" : "close")));
+    const box = dialog(t("guidelines"), t("close"), warned && h("p", { class: "banner" }, t("content_warning")), text && h("div", { class: "guidelines answer", dir: "auto", html: text }), h("button", { type: "button", class: "submit", on: { click: () => box.close() } }, t(first ? "guidelines_start" : "close")));
     box.addEventListener("close", () => resolve(box.returnValue === "left")); // by the back button: not read
   });
-  if (held.version && !left) localStorage.setItem(`concord:read:${shell.person.id}:${project}`, held.version);
+  if (!left) localStorage.setItem(`concord:read:${shell.person.id}:${project}`, held.version ?? WARNED);
 }
 
-export const guidelinesRead = (person, project, version) => !version || localStorage.getItem(`concord:read:${person}:${project}`) === version;
+/** Whether this person has seen the guidelines as they are now, and the warning of a project that has one. */
+export function guidelinesRead(person, project) {
+  const now = project.guideline_version ?? (project.content_warning ? WARNED : null);
+  return !now || localStorage.getItem(`concord:read:${person}:${project.name}`) === now;
+}
 
 export function showKeys(keysOn, setKeys) {
-  const rows = ["letter", "digit", "equals", "arrows", "zero", "x", "strength", "submit", "undo", "source", "comment", "skip", "help"];
+  const rows = ["letter", "digit", "equals", "arrows", "zero", "x", "strength", "submit", "undo", "source", "notes", "comment", "skip", "help"];
   const box = h("input", { type: "checkbox", checked: keysOn, on: { change: (e) => setKeys(e.target.checked) } });
   dialog(
     t("keys"),
     t("close"),
     h("table", { class: "keytable" }, h("tbody", {}, rows.map((r) => h("tr", {}, h("th", { scope: "row" }, h("kbd", {}, t(`key_${r}`))), h("td", {}, t(`does_${r}`)))))),
     h("label", { class: "all-bad" }, box, t("keys_switch")),
+  );
+}
+
+/** Asks why a task is skipped; `send(reason, comment)` hands it back. When that fails the sheet stays. */
+export function skipSheet(send, failed) {
+  const reason = h("select", { id: "skip-reason" }, SKIP_REASONS.map((r) => h("option", { value: r }, t(`skip_${r}`))));
+  const comment = h("textarea", { id: "skip-comment", rows: 2, maxlength: 2000 });
+  const go = () => send(reason.value, comment.value).then(() => box.close(), failed);
+  const box = dialog(
+    t("skip_title"),
+    t("close"),
+    h("p", {}, t("skip_lead")),
+    h("label", { for: reason.id }, t("reason")),
+    reason,
+    h("label", { for: comment.id }, t("comment")),
+    comment,
+    h("button", { type: "button", class: "submit", on: { click: go } }, t("skip")),
   );
 }

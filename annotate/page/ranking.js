@@ -154,9 +154,10 @@ export function ranking(view, answer, changed) {
     }
     if (!selected) return false;
     const row = answer.rows[selected] ?? 0;
+    const within = board.contains(document.activeElement); // elsewhere arrows scroll what one reads
     if (/^[0-9]$/.test(event.key) && Number(event.key) <= count) place(selected, Number(event.key), "pick");
-    else if (event.key === "ArrowUp" && row > 1) place(selected, row - 1, "pick");
-    else if (event.key === "ArrowDown" && row && row < count) place(selected, row + 1, "pick");
+    else if (event.key === "ArrowUp" && within && row > 1) place(selected, row - 1, "pick");
+    else if (event.key === "ArrowDown" && within && row && row < count) place(selected, row + 1, "pick");
     else return false;
     return true;
   }
