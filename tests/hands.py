@@ -41,8 +41,11 @@ def arrive(browser: "Browser", server: Server, project: str, *, wait: str = "#pr
 
 def texts(page: "Page") -> dict[str, str]:
     """The exact text of each response on the page, by its letter."""
-    cards = page.locator(".response").all()
-    return {str(card.get_attribute("data-letter")): str(card.locator(".exact").first.text_content()) for card in cards}
+    found: dict[str, str] = page.evaluate(
+        "() => Object.fromEntries([...document.querySelectorAll('.response')].map("
+        "card => [card.dataset.letter, card.querySelector('.exact').textContent]))"
+    )
+    return found
 
 
 def press(page: "Page", *keys: str) -> None:
@@ -80,13 +83,11 @@ def saved(page: "Page") -> None:
 
 def places(page: "Page") -> dict[str, int]:
     """The rank of each response that has one, as the board shows it."""
-    rows = page.locator(".row[data-row]").all()
-    return {
-        str(chip.get_attribute("data-chip")): int(str(row.get_attribute("data-row")))
-        for row in rows
-        for chip in row.locator(".chip").all()
-        if row.get_attribute("data-row") != "0"
-    }
+    found: dict[str, int] = page.evaluate(
+        "() => Object.fromEntries([...document.querySelectorAll('.row .chip')].map("
+        "chip => [chip.dataset.chip, Number(chip.closest('.row').dataset.row)]).filter(([, row]) => row))"
+    )
+    return found
 
 
 def kept(server: Server, project: str) -> list[dict[str, Any]]:
