@@ -396,6 +396,21 @@ def test_undo_goes_back_step_by_step(server: Server, browser: Browser) -> None:
     expect(page.get_by_role("button", name="Undo", exact=True)).to_be_disabled()
 
 
+@pytest.mark.parametrize("device", [{}, PHONE], ids=["wide", "phone"])
+def test_nothing_jumps_while_one_ranks(server: Server, browser: Browser, device: dict[str, Any]) -> None:
+    page = arrive(browser, server, project(server, rows(1)), **device)
+    if device:
+        page.locator(".expand").tap()
+    where = """() => [...document.querySelectorAll('.top, .top nav, .prompt, .row, .response, .submit')]
+      .map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width, b.height].map(Math.round))"""
+    before = page.evaluate(where)
+    for key in "abc":
+        press(page, key)
+        assert page.evaluate(where) == before
+    saved(page)
+    assert page.evaluate(where) == before
+
+
 def test_what_screen_readers_are_told_follows_each_move(server: Server, browser: Browser) -> None:
     page = arrive(browser, server, project(server, rows(1)))
     live = page.locator(".concord > .unseen[aria-live=polite]")
