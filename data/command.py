@@ -75,9 +75,9 @@ def _plainer(message: str, parser: Parser) -> str:
     """argparse's message in our words, with a hint where a word is close to a known one."""
     for action in parser._actions:
         for word in parser._given:
-            if action.choices and f"invalid choice: {word!r}" in message:
+            name = "/".join(action.option_strings) or action.metavar or action.dest
+            if action.choices and message.startswith(f"argument {name}: invalid choice: {word!r}"):
                 known = [str(choice) for choice in action.choices]
-                name = "/".join(action.option_strings) or action.metavar or "the first word"
                 return f"{name}: '{word}' is none of {', '.join(known)}{nearest(word, known)}"
     needed = message.removeprefix("the following arguments are required: ")
     if needed != message:
@@ -120,8 +120,7 @@ def add_store(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "--store",
         metavar="URL",
-        help="sqlite:///path or postgresql://user@host/name"
-        " (CONCORD_STORE; default: concord.db in the workspace)",
+        help="sqlite:///path or postgresql://user@host/name (CONCORD_STORE; default: concord.db in the workspace)",
     )
 
 
@@ -239,9 +238,7 @@ def _front_door(package: str, words: Sequence[str]) -> int:
         word = words[0]
         if word in found:
             raise NotThere(f"a command is a module: type python -m {package}.{word}")
-        raise NotThere(
-            f"'{word}' is no command of {package}{nearest(word, found) or f'; try python -m {package}'}"
-        )
+        raise NotThere(f"'{word}' is no command of {package}{nearest(word, found) or f'; try python -m {package}'}")
     width = max((len(name) for name in found), default=0)
     for name, purpose in found.items():
         print(f"python -m {package}.{name.ljust(width)}  {purpose}")

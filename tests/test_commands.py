@@ -265,7 +265,7 @@ def test_an_id_that_is_in_the_project_with_other_content_changes_nothing(loaded:
         (["load", "FILE", "--project", "demo", "--overlap", "0"], "--overlap is 0"),
         (["load", "FILE", "--project", "demo", "--overlap", "two"], "--overlap"),
         (["load", "FILE", "--project", "demo", "--kind", "rankin"], "did you mean 'ranking'"),
-        (["load", "FILE", "--project", "demo", "--format", "task"], "task"),
+        (["load", "FILE", "--project", "demo", "--format", "task"], "--format: 'task' is none of"),
         (["load", "FILE", "--project", "demo", "--formt", "tasks"], "did you mean '--format'"),
         (["load", "FILE", "--project", "demo", "--format", "pairs"], "instruction"),
         (["load", "FILE", "--project", "demo", "--criteria", "FILE", "--kind", "rating"], "criteri"),

@@ -18,9 +18,7 @@ from data.formats.files import ENDINGS, Item, Source
 from data.records import digest
 
 NAME = "dataset"
-LINE = (
-    "a dataset folder, or owner/name[:configuration] on the Hub; its rows may be in any of the layouts above"
-)
+LINE = "a dataset folder, or owner/name[:configuration] on the Hub; its rows may be in any of the layouts above"
 HUB = re.compile(r"[\w-]+/[\w.-]+(:[\w.-]+)?")
 
 
@@ -44,7 +42,8 @@ def open_dataset(path: str, split: str) -> Source:
 def _stream(path: str, folder: Path | None, split: str) -> Any:
     import datasets
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news to the user
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are no news to the user,
+    logging.getLogger("datasets").setLevel(logging.CRITICAL)  # and what it logs of a fault we say ourselves
     name, _, configuration = (path, "", "") if folder else path.partition(":")
     try:
         if folder and ((folder / "state.json").exists() or (folder / "dataset_dict.json").exists()):
