@@ -132,9 +132,7 @@ def _draw(text: str, base: int, breaks: bool) -> Rendered:
 
 def switched_off(text: str) -> frozenset[str]:
     """The Markdown rules this text does not get, because it holds too many of their signs."""
-    return frozenset(
-        rule for signs, most, rules in COSTLY if sum(map(text.count, signs)) > most for rule in rules
-    )
+    return frozenset(rule for signs, most, rules in COSTLY if sum(map(text.count, signs)) > most for rule in rules)
 
 
 @functools.cache

@@ -16,7 +16,8 @@ from fastapi import FastAPI, Request
 
 from annotate.head import asset
 
-SYSTEM_FONTS = "system-ui,Segoe UI,Noto Sans,PingFang SC,Microsoft YaHei,Noto Sans CJK SC,sans-serif".split(",")
+CJK_FONTS = ["PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC"]
+SYSTEM_FONTS = ["system-ui", "Segoe UI", "Noto Sans", *CJK_FONTS, "sans-serif"]
 MONO_FONTS = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Noto Sans Mono CJK SC", "monospace"]
 
 

@@ -28,9 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         help="of each task: every two responses, neighbours by score, or best against worst (default: all)",
     )
     p.add_argument("--prior", default="0.5", help="votes added to each side of a pair (default: 0.5)")
-    p.add_argument(
-        "--sources", default="human", help="whose judgments count: human,model,rule (default: human)"
-    )
+    p.add_argument("--sources", default="human", help="whose judgments count: human,model,rule (default: human)")
     p.add_argument("--criterion", help="compare responses by their ratings on this criterion")
     p.add_argument("--margin", type=int, default=1, help="points that make a rating better (default: 1)")
     p.add_argument("--splits", default="90,5,5", help="shares of train,validation,test (default: 90,5,5)")
@@ -58,9 +56,7 @@ def _shares(text: str) -> list[int]:
         raise BadInput(f"--splits: '{text}' is not three whole shares such as 90,5,5") from None
 
 
-def export(
-    url: str, project: str, out: Path, rules: dict[str, Any], *, replace: bool = False
-) -> dict[str, Any]:
+def export(url: str, project: str, out: Path, rules: dict[str, Any], *, replace: bool = False) -> dict[str, Any]:
     """Export a project to a folder; returns the summary. The ledger keeps the folder's digest."""
     from curate.pairs import make_rules
     from curate.rows import fill
@@ -81,9 +77,7 @@ def export(
                 tally = fill(folder, read_tasks(tx, found.id), made, step)
             if not tally.rows:
                 why = ", ".join(f"{n:,} {reason}" for reason, n in (tally.left_out | tally.unused).items())
-                raise NotEnough(
-                    f"'{project}' gives no pair yet ({why or 'it has no tasks'}); nothing was written"
-                )
+                raise NotEnough(f"'{project}' gives no pair yet ({why or 'it has no tasks'}); nothing was written")
             head = {"project": project, "seq": found.head.seq, "hash": found.head.hash}
             folder.write("audit/ledger_head.json", [head])
             folder.inputs["ledger"] = head

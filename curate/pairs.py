@@ -107,9 +107,7 @@ def make_rules(**given: Any) -> Rules:
 
         raise BadInput(f"the export's rules: {explain(error)}") from None
     if not _PRIOR.fullmatch(rules.prior):
-        raise BadInput(
-            f"--prior: '{rules.prior}' is no number of votes; write one from 0 to 999, such as 0.5"
-        )
+        raise BadInput(f"--prior: '{rules.prior}' is no number of votes; write one from 0 to 999, such as 0.5")
     if rules.margin < 1:
         raise BadInput(f"--margin: {rules.margin} is below 1 point of the scale")
     if not 0 <= rules.seed < 2**63:
@@ -148,9 +146,7 @@ def usable(stored: Iterable[Stored], rules: Rules) -> tuple[list[Judgment], list
     return kept, unused
 
 
-def pairs_of(
-    task: Task, judgments: Sequence[Judgment], rules: Rules
-) -> tuple[list[PreferencePair], list[LeftOut]]:
+def pairs_of(task: Task, judgments: Sequence[Judgment], rules: Rules) -> tuple[list[PreferencePair], list[LeftOut]]:
     """The pairs of one task by pair id, and what was left out.
 
     Args:

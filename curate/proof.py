@@ -85,9 +85,7 @@ def _lines(folder: Path, name: str, key: str, faults: list[str]) -> Iterator[Lin
         if line.problem or not isinstance(task, str):
             faults.append(f"{where}: {line.problem or f'no object with {key}'}")
         elif task < last:
-            faults.append(
-                f"{where}: out of order, task {one_line(task, 40)} comes after {one_line(last, 40)}"
-            )
+            faults.append(f"{where}: out of order, task {one_line(task, 40)} comes after {one_line(last, 40)}")
         else:
             last = task
             yield Line(task, name, where, line.value, line.raw.rstrip(b"\n"))
@@ -161,9 +159,7 @@ def _unfit(task: Task, judgments: list[Judgment], rules: Rules) -> list[str]:
 def _differs(line: Line | None, pair: PreferencePair) -> list[str]:
     """How a row differs from the pair that the judgments give."""
     if line is None:
-        return [
-            f"data/{pair.split}.jsonl: row {pair.id} is missing; the judgments of task {pair.task_id} give it"
-        ]
+        return [f"data/{pair.split}.jsonl: row {pair.id} is missing; the judgments of task {pair.task_id} give it"]
     expected = row_of(pair)
     if line.raw == expected:
         return []
@@ -191,9 +187,7 @@ def check_store(tx: "Tx", folder: Path, manifest: Manifest) -> list[str]:
     faults = ledger.verify(tx, project.id, limit=FAULTS, known_head=head)
     digests = [
         json.loads(event.detail).get("digest")
-        for event in tx.all(
-            "SELECT detail FROM ledger WHERE project = :id AND kind = 'export'", id=project.id
-        )
+        for event in tx.all("SELECT detail FROM ledger WHERE project = :id AND kind = 'export'", id=project.id)
     ]
     if manifest.digest not in digests:
         faults.append(f"ledger: no export of '{project.name}' has the digest {manifest.digest}")
@@ -206,8 +200,7 @@ def _check_records(tx: "Tx", folder: Path, project: int, head: "Head", rules: Ru
     there = {
         "task": {line.task: _hash(line.raw) for line in _lines(folder, TASKS, "id", faults)},
         "judgment": {
-            str(line.value.get("id")): _hash(line.raw)
-            for line in _lines(folder, JUDGMENTS, "task_id", faults)
+            str(line.value.get("id")): _hash(line.raw) for line in _lines(folder, JUDGMENTS, "task_id", faults)
         },
     }
     then = _judgments_at(tx, project, head)
@@ -215,9 +208,7 @@ def _check_records(tx: "Tx", folder: Path, project: int, head: "Head", rules: Ru
         for kind, key, record in _that_counted(stored, then, rules):
             told = there[kind].pop(key, None)
             if told is None:
-                faults.append(
-                    f"{kind} {key} counted when this was exported, and is not in audit/{kind}s.jsonl"
-                )
+                faults.append(f"{kind} {key} counted when this was exported, and is not in audit/{kind}s.jsonl")
             elif told != _hash(record.encode()):
                 faults.append(f"{kind} {key}: not what the store holds")
     faults += [f"task {key}: the store has no such task with judgments that counted" for key in there["task"]]

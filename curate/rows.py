@@ -100,9 +100,7 @@ def _read(stored: StoredTask) -> tuple[Task, list[Stored]]:
     try:
         task = Task.model_validate_json(stored.record)
     except ValueError as error:
-        raise BadInput(
-            f"task {stored.task} in the store is none: {explain(error)}; verify the ledger"
-        ) from None
+        raise BadInput(f"task {stored.task} in the store is none: {explain(error)}; verify the ledger") from None
     judgments = []
     for line in stored.judgments:
         try:

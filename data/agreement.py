@@ -237,18 +237,14 @@ def checked(counts: ArrayLike, times: ArrayLike | None) -> tuple[Ints, Ints]:
     return table.astype(np.int64), often.astype(np.int64)
 
 
-def distance_table(
-    counts: ArrayLike, level: Level, values: Sequence[float] | None, times: ArrayLike | None
-) -> Table:
+def distance_table(counts: ArrayLike, level: Level, values: Sequence[float] | None, times: ArrayLike | None) -> Table:
     """The pairable rows, with distances as the level wants them."""
     if level not in ("nominal", "ordinal", "interval", "ratio"):
         raise BadInput(f"agreement: level '{level}' is none of nominal, ordinal, interval, ratio")
     table, often = checked(counts, times)
     scores = squared = None
     if level in ("interval", "ratio"):
-        number = (
-            np.arange(table.shape[1], dtype=np.float64) if values is None else np.asarray(values, np.float64)
-        )
+        number = np.arange(table.shape[1], dtype=np.float64) if values is None else np.asarray(values, np.float64)
         if number.shape != (table.shape[1],) or not np.isfinite(number).all():
             raise BadInput(f"agreement: give one finite number for each of the {table.shape[1]} values")
         if level == "ratio":

@@ -94,9 +94,7 @@ def _confusion(rows: Ints, weight: Floats, posterior: Floats, people: int, smoot
     return np.asarray(np.divide(seen, total, out=even, where=total > 0), dtype=np.float64)
 
 
-def _posterior(
-    rows: Ints, weight: Floats, prevalence: Floats, confusion: Floats, items: int
-) -> tuple[Floats, float]:
+def _posterior(rows: Ints, weight: Floats, prevalence: Floats, confusion: Floats, items: int) -> tuple[Floats, float]:
     """The probability of each class for each item, and the log-likelihood of all votes."""
     what, who, said = rows
     with np.errstate(divide="ignore"):  # what never happens has logarithm -inf, and its class falls out

@@ -97,10 +97,7 @@ def seal_of(manifest: Manifest) -> str:
 
 def spell(manifest: Manifest) -> bytes:
     """The one spelling of manifest.json: sorted keys, two spaces, a line break at the end."""
-    return (
-        orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
-        + b"\n"
-    )
+    return orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2) + b"\n"
 
 
 def this_run() -> dict[str, Any]:
@@ -144,9 +141,7 @@ def read_manifest(folder: Path) -> Manifest:
     except ValueError as error:
         raise BadInput(f"{path} is no manifest: {explain(error)}") from None
     if made.format > FORMAT:
-        raise BadInput(
-            f"{path} has format {made.format}, this Concord knows {FORMAT}; install a newer Concord"
-        )
+        raise BadInput(f"{path} has format {made.format}, this Concord knows {FORMAT}; install a newer Concord")
     return made
 
 
@@ -170,10 +165,7 @@ def verify_folder(folder: Path) -> list[str]:
     there = _files(folder)
     listed = {f.path: f for f in manifest.files}
     faults += [f"{name}: missing" for name in sorted(listed.keys() - there.keys())]
-    faults += [
-        f"{name}: not written by the run that made this folder"
-        for name in sorted(there.keys() - listed.keys())
-    ]
+    faults += [f"{name}: not written by the run that made this folder" for name in sorted(there.keys() - listed.keys())]
     changed = [n for n in sorted(listed.keys() & there.keys()) if _changed(listed[n], there[n])]
     told = _told_rows(folder) if changed else {}
     for name in changed:
@@ -254,11 +246,7 @@ def _changed_rows(path: Path, name: str, told: list[tuple[str, str]]) -> list[st
         return [f"{name}: the rows are in another order"]
     if len(now) == len(told):
         pairs = zip(now, told, strict=True)
-        return [
-            f"{name}, line {i}: row {row} was changed"
-            for i, (h, (was, row)) in enumerate(pairs, 1)
-            if h != was
-        ]
+        return [f"{name}, line {i}: row {row} was changed" for i, (h, (was, row)) in enumerate(pairs, 1) if h != was]
     left = then - Counter(now)
     faults = [f"{name}: row {row} (line {i}) is gone" for i, (was, row) in enumerate(told, 1) if was in left]
     more = Counter(now) - then

@@ -125,9 +125,7 @@ def alpha_bootstrap(
     drawn: list[Floats] = []
     step = max(1, _CELLS // max(1, len(table.counts)))
     for start in range(0, replicates, step):
-        draws = random.multinomial(total, often / total, size=min(step, replicates - start)).astype(
-            np.float64
-        )
+        draws = random.multinomial(total, often / total, size=min(step, replicates - start)).astype(np.float64)
         drawn.append(_weighted(table, draws if groups is None else draws[:, blocks]))
     found = np.concatenate(drawn)
     known = np.sort(found[np.isfinite(found)])
@@ -136,9 +134,7 @@ def alpha_bootstrap(
         return AlphaInterval(None, None, "one value only in most replicates", None, None, total, undefined)
     low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
     error = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    return AlphaInterval(
-        float(low), float(high), None, exact_sum(known) / len(known), error, total, undefined
-    )
+    return AlphaInterval(float(low), float(high), None, exact_sum(known) / len(known), error, total, undefined)
 
 
 def _check_confidence(confidence: float) -> None:

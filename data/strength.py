@@ -182,9 +182,7 @@ def _strongly_connected(beats: NDArray[np.bool_], component: Ints) -> bool:
     return True
 
 
-def _likelihood(
-    point: Floats, won: Floats, tied: Floats, prior: float, free_tie: bool
-) -> tuple[float, Floats, Floats]:
+def _likelihood(point: Floats, won: Floats, tied: Floats, prior: float, free_tie: bool) -> tuple[float, Floats, Floats]:
     """Log-likelihood with the prior, its gradient, and minus its second derivatives.
 
     The point holds the log-strengths and, last, the logarithm of the tie parameter. A comparison chooses

@@ -45,12 +45,8 @@ _ALSO_INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2028\u2029\u2800
 _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
 _JOINING = "\u0600-\u07ff\u0840-\u08ff\u0900-\u0dff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1800-\u18af"
-_PICTURES = (
-    "\u00a9\u00ae\u203c\u2049\u20e3\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
-)
-_FORMAT_BUT_SEEN = (
-    "\u0600-\u0605\u06dd\u070f\u0890-\u0891\u08e2"  # signs drawn around Arabic and Syriac numbers
-)
+_PICTURES = "\u00a9\u00ae\u203c\u2049\u20e3\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
+_FORMAT_BUT_SEEN = "\u0600-\u0605\u06dd\u070f\u0890-\u0891\u08e2"  # signs drawn around Arabic and Syriac numbers
 _CONTROLS = "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # all but those that count as white space
 
 

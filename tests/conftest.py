@@ -189,9 +189,7 @@ def chromium() -> str:
             found = sorted(Path(folder).expanduser().glob(pattern)) if folder else []
             if found:
                 return str(found[-1])
-    lacking(
-        "no Chromium for the page's tests: apt-get install chromium, or python -m playwright install chromium"
-    )
+    lacking("no Chromium for the page's tests: apt-get install chromium, or python -m playwright install chromium")
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,7 @@ def row(n: int, votes: list[Vote] | None = None, **given: Any) -> Row:
     messages = given.pop("messages", [M(role="user", content=f"question {n}: {TEXT[n % len(TEXT)]}")])
     prompt = Prompt.make(messages, **given.pop("prompt", {}))
     responses = given.pop("responses", None) or [
-        Response.make(prompt.id, [M(role="assistant", content=f"{TEXT[(n + i) % len(TEXT)]}{i}")])
-        for i in range(3)
+        Response.make(prompt.id, [M(role="assistant", content=f"{TEXT[(n + i) % len(TEXT)]}{i}")]) for i in range(3)
     ]
     return Row(n, f"made, row {n}", f"key {n}", prompt, responses, votes=votes or [], **given)
 
@@ -132,9 +131,7 @@ def test_sqlite_and_postgresql_give_the_same_rows(fresh_pg: str, tmp_path: Path)
         load(url, MANY)
         export(url, tmp_path / name)
     drop = {"judgment_ids"}
-    one, two = (
-        [{k: v for k, v in r.items() if k not in drop} for r in rows(tmp_path / name)] for name in urls
-    )
+    one, two = ([{k: v for k, v in r.items() if k not in drop} for r in rows(tmp_path / name)] for name in urls)
     assert one == two
 
 

@@ -75,9 +75,7 @@ def test_pandalm_becomes_993_pairs_with_2979_votes_and_6_named_rejects(real: Pat
         source = by_key[row.key]
         assert [r.text for r in row.responses] == [source["response1"], source["response2"]]
         assert "_".join(str(r.model) for r in row.responses) == source["cmp_key"]
-        assert [v.choice for v in row.votes] == [
-            {0: "tie", 1: "A", 2: "B"}[source[v.annotator]] for v in row.votes
-        ]
+        assert [v.choice for v in row.votes] == [{0: "tie", 1: "A", 2: "B"}[source[v.annotator]] for v in row.votes]
         assert all(v.shown == [r.id for r in row.responses] for v in row.votes)
 
 

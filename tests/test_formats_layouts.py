@@ -42,9 +42,7 @@ def said(prompt: str, answer: Any, **rest: Any) -> dict[str, Any]:
 
 def test_outputs_out_of_step_are_joined_on_the_prompt_and_its_turn(tmp_path: Path) -> None:
     a = lines(tmp_path / "a.jsonl", said("p", "a1"), said("q", "a2"), said("p", "a3"), said("r", "a4"))
-    b = lines(
-        tmp_path / "b_outputs.jsonl", said("q", "b1"), said("r", "b2"), said("p", "b3"), said("p", "b4")
-    )
+    b = lines(tmp_path / "b_outputs.jsonl", said("q", "b1"), said("r", "b2"), said("p", "b3"), said("p", "b4"))
     rows, rejects = apart([a, b])
     assert rejects == []
     joined = sorted(tuple(r.text for r in row.responses) for row in rows)
@@ -97,9 +95,7 @@ def test_pairs_read_bare_nan_as_no_input_and_name_a_bad_vote(tmp_path: Path) -> 
     row = {"instruction": "i", "response1": "a", "response2": "b", "annotator1": 0, "annotator2": None}
     bad = {**row, "annotator1": 3}
     file = tmp_path / "a.json"
-    text = json.dumps(
-        [{**row, "idx": 0, "input": float("nan"), "cmp_key": "m_n"}, bad, {**row, "cmp_key": "a_b_c"}]
-    )
+    text = json.dumps([{**row, "idx": 0, "input": float("nan"), "cmp_key": "m_n"}, bad, {**row, "cmp_key": "a_b_c"}])
     assert "NaN" in text
     file.write_text(text, "utf-8")
     (first, third), (second,) = apart([str(file)])
@@ -205,9 +201,7 @@ def test_binarized_ultrafeedback_is_a_models_choice_by_score(
 ) -> None:
     value = {"prompt": "p", "chosen": talk("p", "a"), "rejected": talk("p", "b")}
     scored = {**value, "score_chosen": scores[0], "score_rejected": scores[1]}
-    file = lines(
-        tmp_path / "a.jsonl", scored, {**scored, "score_chosen": None}, {**scored, "score_chosen": "8"}
-    )
+    file = lines(tmp_path / "a.jsonl", scored, {**scored, "score_chosen": None}, {**scored, "score_chosen": "8"})
     assert read([file]).format == "ultrafeedback"
     (row,), rejects = apart([file])
     assert judged(row) == dict(zip("ab", verdicts, strict=True))
@@ -280,9 +274,7 @@ def test_a_dataset_folder_is_read_split_by_split(tmp_path: Path, kind: str) -> N
     folder = tmp_path / "mine"
     saved: dict[str, Any] = {}
     for split, start in (("train", 0), ("test", 10)):
-        rows = [
-            {"chosen": talk(f"p{n}", "a"), "rejected": talk(f"p{n}", "b")} for n in range(start, start + 3)
-        ]
+        rows = [{"chosen": talk(f"p{n}", "a"), "rejected": talk(f"p{n}", "b")} for n in range(start, start + 3)]
         if kind == "jsonl":
             lines(folder / f"{split}.jsonl", *rows)
         elif kind == "parquet":
@@ -313,9 +305,7 @@ def test_a_dataset_that_cannot_be_read_or_reached_is_said_in_one_line(tmp_path: 
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match=r"the folder .*empty is no dataset"):
         read([str(tmp_path / "empty")])
-    with pytest.raises(
-        NotThere, match="is no file or folder here, and the dataset of that name cannot be reached"
-    ):
+    with pytest.raises(NotThere, match="is no file or folder here, and the dataset of that name cannot be reached"):
         read(["nobody-at-all/nothing-there"])
     file = lines(tmp_path / "a.jsonl", {"prompt": "p", "responses": ["a", "b"]})
     with pytest.raises(BadInput, match="is a file, not a dataset folder"):
@@ -398,9 +388,7 @@ def test_whatever_stands_in_a_field_the_line_is_a_row_or_a_reject(
     if isinstance(either, Reject):
         assert either.reason
     else:
-        task = Task.make(
-            "p", either.kind or "ranking", either.prompt, either.responses, import_key=either.key
-        )
+        task = Task.make("p", either.kind or "ranking", either.prompt, either.responses, import_key=either.key)
         assert broken_id(task) is None
 
 
@@ -408,8 +396,6 @@ def test_importing_the_formats_imports_no_heavy_library() -> None:
     import subprocess
     import sys
 
-    code = (
-        "import sys, data.formats; print([m for m in ('datasets', 'pyarrow', 'pandas') if m in sys.modules])"
-    )
+    code = "import sys, data.formats; print([m for m in ('datasets', 'pyarrow', 'pandas') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -94,9 +94,7 @@ BAD_TASKS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("bad", "reason"), BAD_TASKS, ids=[reason[:40] for _, reason in BAD_TASKS])
-def test_a_bad_task_is_rejected_by_field_and_the_next_one_comes(
-    tmp_path: Path, bad: Any, reason: str
-) -> None:
+def test_a_bad_task_is_rejected_by_field_and_the_next_one_comes(tmp_path: Path, bad: Any, reason: str) -> None:
     file = lines(tmp_path / "a.jsonl", GOOD, bad, GOOD)
     first, rejected, last = list(read([str(file)]).rows)
     assert isinstance(first, Row)
@@ -162,9 +160,7 @@ def table(path: Path, *rows: list[str]) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
-def test_a_table_keeps_quoted_line_breaks_and_numbers_rows_by_their_first_line(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_table_keeps_quoted_line_breaks_and_numbers_rows_by_their_first_line(tmp_path: Path, name: str) -> None:
     header = [
         "\ufeffprompt",
         "response_1",
@@ -205,9 +201,7 @@ def test_csv_cells_left_empty_at_the_end_are_no_responses_and_before_a_filled_on
     tmp_path: Path,
 ) -> None:
     header = ["prompt", "response_1", "response_2", "response_3", "response_4"]
-    file = table(
-        tmp_path / "a.csv", header, ["p", "a", "", "c", ""], ["p", "a", "", "", ""], ["p", "", "", "", "d"]
-    )
+    file = table(tmp_path / "a.csv", header, ["p", "a", "", "c", ""], ["p", "a", "", "", ""], ["p", "", "", "", "d"])
     first, second, third = read([str(file)]).rows
     assert isinstance(first, Row)
     assert [r.text for r in first.responses] == ["a", "", "c"]
@@ -280,9 +274,7 @@ def test_a_column_that_is_nearly_a_response_is_refused(tmp_path: Path, column: s
 def test_an_element_of_an_array_that_is_bad_is_rejected_and_the_next_come(tmp_path: Path) -> None:
     good = json.dumps(GOOD).encode()
     file = tmp_path / "a.json"
-    file.write_bytes(
-        b'\xef\xbb\xbf [ %s , {"prompt": NaN, "x": }, 7, %s, {"prompt": "\xff"}, %s,' % (good, good, good)
-    )
+    file.write_bytes(b'\xef\xbb\xbf [ %s , {"prompt": NaN, "x": }, 7, %s, {"prompt": "\xff"}, %s,' % (good, good, good))
     found = list(read([str(file)]).rows)
     assert [isinstance(r, Row) for r in found] == [True, False, False, True, False, True, False]
     whys = [r.reason for r in found if isinstance(r, Reject)]
@@ -300,9 +292,7 @@ def test_an_element_of_an_array_that_is_bad_is_rejected_and_the_next_come(tmp_pa
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(
-        st.recursive(
-            st.none() | st.booleans() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
-        )
+        st.recursive(st.none() | st.booleans() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v))
     ),
     st.integers(1, 9),
     st.sampled_from([None, 2]),
@@ -332,9 +322,7 @@ def many(kind: str) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "json", "csv"])
-def test_memory_does_not_grow_with_the_file_and_a_broken_end_costs_only_the_end(
-    tmp_path: Path, kind: str
-) -> None:
+def test_memory_does_not_grow_with_the_file_and_a_broken_end_costs_only_the_end(tmp_path: Path, kind: str) -> None:
     file = tmp_path / f"a.{kind}"
     with file.open("wb") as opened:
         opened.writelines(many(kind))

@@ -146,9 +146,7 @@ def faults(root: Path) -> list[str]:
         found.append(f"{' imports '.join([*found_cycle, found_cycle[0]])}: a cycle")
     for vendor, (allowed, most) in DOORS.items():
         users = [m.name for m in tree.values() if any(i.split(".")[0] == vendor for i in m.imports)]
-        found += [
-            f"{user} imports {vendor}: that is not its door" for user in users if not re.match(allowed, user)
-        ]
+        found += [f"{user} imports {vendor}: that is not its door" for user in users if not re.match(allowed, user)]
         if len(users) > most:
             found.append(f"{', '.join(users)} import {vendor}: one door is enough")
     for module in tree.values():
@@ -185,9 +183,7 @@ def loaded_by(name: str, root: Path, source: str = RUN) -> list[str]:
 
 REAL = modules(ROOT)
 COMMANDS = sorted(m.name for m in REAL.values() if m.is_command)
-LISTS = sorted(
-    name.removesuffix(".__main__") for name in REAL if name.endswith(".__main__")
-)  # `python -m room`
+LISTS = sorted(name.removesuffix(".__main__") for name in REAL if name.endswith(".__main__"))  # `python -m room`
 IMPORT_ROOMS = "import sys, importlib\nfor r in sys.argv[1].split(','): importlib.import_module(r)\n" + (
     "print('loaded:', *[v for v in sys.argv[2].split(',') if v in sys.modules])"
 )

@@ -56,9 +56,7 @@ def test_the_digest_covers_data_and_configuration_and_nothing_of_the_run(tmp_pat
     assert first.digest == again.digest
     assert write(tmp_path / "c", ROWS[:2]).digest != first.digest
     assert write(tmp_path / "d", config={"seed": 1}).digest != first.digest
-    audit = [
-        f.model_copy(update={"sha256": "0" * 64}) if f.path.startswith("audit/") else f for f in first.files
-    ]
+    audit = [f.model_copy(update={"sha256": "0" * 64}) if f.path.startswith("audit/") else f for f in first.files]
     assert content_digest(audit, first.config) == first.digest
 
 
@@ -188,9 +186,7 @@ with folder.write_folder(Path(sys.argv[1]), "export", {}, replace=True) as out:
 
 
 @pytest.mark.parametrize("when", ["while writing", "between the renames"])
-def test_after_a_kill_the_next_run_starts_clean_and_the_former_folder_is_kept(
-    tmp_path: Path, when: str
-) -> None:
+def test_after_a_kill_the_next_run_starts_clean_and_the_former_folder_is_kept(tmp_path: Path, when: str) -> None:
     out = tmp_path / "out"
     write(out)
     killed = subprocess.run([sys.executable, "-c", KILLED, str(out), when], cwd=Path(__file__).parents[1])

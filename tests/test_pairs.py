@@ -35,9 +35,7 @@ def judge(of: Task, who: str, order: str | None = None, **fields: Any) -> Judgme
     """A judgment; `order` such as "a>b=c" ranks the task's responses, a being the first."""
     known = ids(of)
     if order is not None:
-        fields["ranking"] = [
-            [known["abcdefghi".index(x)] for x in tier.split("=")] for tier in order.split(">")
-        ]
+        fields["ranking"] = [[known["abcdefghi".index(x)] for x in tier.split("=")] for tier in order.split(">")]
     return Judgment.make(task_id=of.id, annotator=who, **{"shown": known, "token": who, **fields})
 
 
@@ -162,9 +160,7 @@ def test_ratings_imply_a_pair_only_through_a_criterion_and_a_margin() -> None:
     assert set(by_letters(t, pairs)) == {"a>c", "b>c"}
     assert reasons(left_out) == {"tie": 1}  # 5 and 4 are nearer than 2 points
     assert "ratings of helpful by 2 or more" in pairs[0].method
-    assert (
-        pairs_of(t, rated, Rules(criterion="honest"))[1][0].reason == "no two responses were rated on honest"
-    )
+    assert pairs_of(t, rated, Rules(criterion="honest"))[1][0].reason == "no two responses were rated on honest"
 
 
 def test_what_gives_no_pair_is_left_out_with_its_reason() -> None:
@@ -175,9 +171,7 @@ def test_what_gives_no_pair_is_left_out_with_its_reason() -> None:
     assert reasons(pairs_of(t, [bad[0], bad[1], good], Rules())[1]) == {"all bad, says the majority": 1}
     pairs, _ = pairs_of(t, [bad[0], good], Rules())  # one of two is no majority
     assert pairs[0].judgment_ids == [good.id]
-    assert reasons(pairs_of(t, [judge(t, "x", choice="A"), judge(t, "y", choice="B")], Rules())[1]) == {
-        "tie": 1
-    }
+    assert reasons(pairs_of(t, [judge(t, "x", choice="A"), judge(t, "y", choice="B")], Rules())[1]) == {"tie": 1}
     assert reasons(pairs_of(t, [judge(t, "x", critiques={ids(t)[0]: "hm"})], Rules())[1]) == {
         "no two responses were compared": 1
     }
@@ -240,9 +234,7 @@ def test_people_models_and_rules_are_told_apart(kinds: list[str], source: str) -
 
 def test_a_row_says_where_it_came_from() -> None:
     t = task(2, "ab")
-    judgments = [
-        judge(t, who, choice="A", guideline_version=v) for who, v in (("x", "g2"), ("y", "g1"), ("z", None))
-    ]
+    judgments = [judge(t, who, choice="A", guideline_version=v) for who, v in (("x", "g2"), ("y", "g1"), ("z", None))]
     (pair,), _ = pairs_of(t, judgments, Rules())
     assert pair.judgment_ids == sorted(j.id for j in judgments)
     assert pair.guideline_versions == ["g1", "g2"]
@@ -331,13 +323,9 @@ def test_a_pair_agrees_with_its_votes_and_no_judgment_weighs_more_than_one(judge
 
 @settings(deadline=None)
 @given(st.integers(2, 6), st.integers(1, 4), st.data(), st.sampled_from(["all", "adjacent", "best-worst"]))
-def test_weights_of_full_rankings_without_ties_sum_to_the_judgments(
-    n: int, m: int, data: Any, mode: Any
-) -> None:
+def test_weights_of_full_rankings_without_ties_sum_to_the_judgments(n: int, m: int, data: Any, mode: Any) -> None:
     t = task(n)
-    judgments = [
-        judge(t, f"w{i}", ranking=[[r] for r in data.draw(st.permutations(ids(t)))]) for i in range(m)
-    ]
+    judgments = [judge(t, f"w{i}", ranking=[[r] for r in data.draw(st.permutations(ids(t)))]) for i in range(m)]
     pairs, left_out = pairs_of(t, judgments, Rules(pairs=mode))
     asked = len(pairs) + len(left_out)  # each judgment compared every pair that was asked for
     assert sum(p.weight for p in pairs) == pytest.approx(m * len(pairs) / asked)
@@ -367,9 +355,7 @@ def test_splits_keep_to_their_shares_and_move_only_with_the_seed() -> None:
     assert abs(count["validation"] - 1000) < 154
     assert abs(count["test"] - 1000) < 154
     assert all(split_of(name, 0, (1, 0, 0)) == "train" for name in names[:100])
-    assert [split_of(n, 0, (2, 1, 1)) for n in names[:99]] == [
-        split_of(n, 0, (50, 25, 25)) for n in names[:99]
-    ]
+    assert [split_of(n, 0, (2, 1, 1)) for n in names[:99]] == [split_of(n, 0, (50, 25, 25)) for n in names[:99]]
     assert [split_of(n, 0, (2, 1, 1)) for n in names[:99]] != [split_of(n, 1, (2, 1, 1)) for n in names[:99]]
 
 

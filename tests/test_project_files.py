@@ -103,9 +103,7 @@ def test_the_two_commands_come_first(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md"])
 def test_every_make_target_that_is_named_exists(name: str) -> None:
-    named = set(re.findall(r"`make ([a-z]+)", text(name))) | set(
-        re.findall(r"^make ([a-z]+)", text(name), re.M)
-    )
+    named = set(re.findall(r"`make ([a-z]+)", text(name))) | set(re.findall(r"^make ([a-z]+)", text(name), re.M))
     assert named, f"{name} names no target"
     assert named <= targets()
 
@@ -138,10 +136,7 @@ def test_the_tree_names_every_module_of_the_rooms_and_nothing_else() -> None:
     missing = [path for path in named if not (ROOT / path).exists()]
     assert not missing, f"README.md names what is not there: {missing}"
     modules = {
-        str(path.relative_to(ROOT))
-        for room in ROOMS
-        for path in (ROOT / room).rglob("*.py")
-        if path.stat().st_size
+        str(path.relative_to(ROOT)) for room in ROOMS for path in (ROOT / room).rglob("*.py") if path.stat().st_size
     }
     plain = {path for path in modules if Path(path).name not in ("__init__.py", "__main__.py")}
     unnamed = sorted(plain - named)
@@ -149,9 +144,7 @@ def test_the_tree_names_every_module_of_the_rooms_and_nothing_else() -> None:
 
 
 def test_the_chinese_readme_has_the_same_bones() -> None:
-    levels = [
-        re.findall(r"^(#+) ", re.sub(r"^```.*?^```$", "", text(n), flags=re.M | re.S), re.M) for n in READMES
-    ]
+    levels = [re.findall(r"^(#+) ", re.sub(r"^```.*?^```$", "", text(n), flags=re.M | re.S), re.M) for n in READMES]
     assert levels[0] == levels[1]
     assert len(code_blocks("README.md")) == len(code_blocks("README.zh.md"))
     assert commands("README.md") == commands("README.zh.md")

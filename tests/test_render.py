@@ -116,9 +116,7 @@ def maths(text: str) -> list[tuple[str, str]]:
         "&lt;b&gt;<b",
     ],
 )
-@pytest.mark.parametrize(
-    "around", ["{}", "a {} b", "> {}", "- {}", "# {}", "x\n\n{}\n\ny", "|{}|\n|-|\n|{}|"]
-)
+@pytest.mark.parametrize("around", ["{}", "a {} b", "> {}", "- {}", "# {}", "x\n\n{}\n\ny", "|{}|\n|-|\n|{}|"])
 def test_raw_html_is_shown_as_text_and_none_of_it_vanishes(raw: str, around: str) -> None:
     text = around.replace("{}", raw)
     shown = page(text)
@@ -179,9 +177,7 @@ def test_a_link_definition_works_and_is_shown() -> None:
     assert '[this]: https://a.example/ "the words one could hide here"' in shown.text
 
 
-@pytest.mark.parametrize(
-    "char", ["\u202e", "\u2066", "\u200b", "\ufeff", "\u00ad", "\U000e0041", "\x1b", "\ud800"]
-)
+@pytest.mark.parametrize("char", ["\u202e", "\u2066", "\u200b", "\ufeff", "\u00ad", "\U000e0041", "\x1b", "\ud800"])
 @pytest.mark.parametrize(
     "around", ["a{}b", "`a{}b`", "```\n{}b\n```", "```python\n{}b\n```", "    {}b", "$a{}b$", "# {}b"]
 )
@@ -296,9 +292,7 @@ def test_an_empty_heading_is_no_heading() -> None:
 
 
 def test_guidelines_have_headings_from_h2_and_the_same_walls() -> None:
-    html = render_guidelines(
-        "# How\n\n## Why\n<script>x</script> [a](https://a.example/) ![i](http://b.example/i)\n"
-    )
+    html = render_guidelines("# How\n\n## Why\n<script>x</script> [a](https://a.example/) ![i](http://b.example/i)\n")
     assert levels("", html) == ["h2", "h3"]
     shown = Page(html)
     assert "<script>x</script>" in shown.text
@@ -313,9 +307,7 @@ def test_an_answers_line_breaks_are_kept_and_a_guidelines_are_joined() -> None:
 
 def test_a_table_keeps_its_alignment_and_can_be_scrolled_by_keyboard() -> None:
     shown = page("|a|b|c|\n|:-|:-:|-:|\n|1|2|3|")
-    assert [a.get("style") for a in shown.having("td")] == [
-        f"text-align:{s}" for s in ("left", "center", "right")
-    ]
+    assert [a.get("style") for a in shown.having("td")] == [f"text-align:{s}" for s in ("left", "center", "right")]
     assert shown.having("div", **{"data-scroll": "table", "tabindex": "0", "role": "group"})
 
 

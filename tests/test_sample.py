@@ -34,9 +34,7 @@ def lines(path: Path) -> list[Line]:
 def as_task(line: Line) -> Task:
     """A line as a task, the way README says: its id and `<id>#<n>` are the import keys."""
     asked = line["prompt"]
-    messages = (
-        [Message(role="user", content=asked)] if isinstance(asked, str) else [Message(**m) for m in asked]
-    )
+    messages = [Message(role="user", content=asked)] if isinstance(asked, str) else [Message(**m) for m in asked]
     prompt = Prompt.make(messages, language=line["language"], tags=line["tags"], licence="CC0-1.0")
     responses = [
         Response.make(
@@ -239,9 +237,7 @@ def test_work_is_shared_evenly_and_one_person_judges_one_task_at_a_time(judged: 
         assert all(seconds > 0 for _, seconds in seen)
 
 
-def test_about_three_in_a_hundred_ask_an_earlier_task_again_of_other_people(
-    judged: list[Line], truth: Line
-) -> None:
+def test_about_three_in_a_hundred_ask_an_earlier_task_again_of_other_people(judged: list[Line], truth: Line) -> None:
     by_id = {line["id"]: line for line in judged}
     assert 0.02 <= len(truth["repeats"]) / len(judged) <= 0.04
     for again, first in truth["repeats"].items():
@@ -341,9 +337,7 @@ def log_odds(truth: Line, person: str, task: str, shown: list[int], i: int, back
     return d + habit if shown[0] == i + 1 else d - habit
 
 
-def test_each_persons_agreement_with_the_truth_is_what_their_parameters_say(
-    judged: list[Line], truth: Line
-) -> None:
+def test_each_persons_agreement_with_the_truth_is_what_their_parameters_say(judged: list[Line], truth: Line) -> None:
     for person, given_votes in votes(judged).items():
         backwards = reversed_tasks(judged, truth, person)
         right, mean, variance = 0, 0.0, 0.0
@@ -372,9 +366,7 @@ def test_only_the_person_who_leans_to_the_first_shown_picks_it_too_often(judged:
     assert max(map(abs, leaning.values())) < 3
 
 
-def test_only_the_person_who_prefers_length_picks_the_padded_answer_too_often(
-    judged: list[Line], truth: Line
-) -> None:
+def test_only_the_person_who_prefers_length_picks_the_padded_answer_too_often(judged: list[Line], truth: Line) -> None:
     """Too often: more than their skill and the worth of the answers, without that habit, would make them."""
     nobody_pads = {**truth, "people": {p: {**k, "padding": 0} for p, k in truth["people"].items()}}
     leaning = {}
@@ -396,9 +388,7 @@ def test_only_the_person_who_prefers_length_picks_the_padded_answer_too_often(
     assert max(map(abs, leaning.values())) < 3
 
 
-def test_the_person_who_turns_round_agrees_first_and_disagrees_afterwards(
-    judged: list[Line], truth: Line
-) -> None:
+def test_the_person_who_turns_round_agrees_first_and_disagrees_afterwards(judged: list[Line], truth: Line) -> None:
     backwards = reversed_tasks(judged, truth, "sim-12")
     agreed: dict[bool, list[bool]] = {True: [], False: []}
     for task, _, chosen in votes(judged)["sim-12"]:
@@ -434,9 +424,7 @@ def test_a_better_answer_says_more_that_is_right(judged: list[Line], truth: Line
             assert has_it == (worth >= truth["settings"]["grade_starts"][1]), (line["id"], r["text"])
 
 
-@pytest.mark.parametrize(
-    "wrong", [["--tasks", "0"], ["--overlap", "13"], ["--overlap", "0"], ["--rankings", "0"]]
-)
+@pytest.mark.parametrize("wrong", [["--tasks", "0"], ["--overlap", "13"], ["--overlap", "0"], ["--rankings", "0"]])
 def test_a_size_out_of_range_is_refused_with_its_range(tmp_path: Path, wrong: list[str]) -> None:
     with pytest.raises(BadInput, match="from 1 to 12"):
         sim.run(["--out", str(tmp_path / "out"), *wrong])

@@ -114,9 +114,7 @@ def test_intervals_hold_the_rate_stay_within_bounds_and_mirror(wins, ties, losse
 def test_clopper_pearson_covers_at_least_what_it_says():
     for n, p in itertools.product((5, 17), (0.03, 0.3, 0.5)):
         mass = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
-        inside = [
-            clopper_pearson(k, n, 0.9).low <= p <= clopper_pearson(k, n, 0.9).high for k in range(n + 1)
-        ]
+        inside = [clopper_pearson(k, n, 0.9).low <= p <= clopper_pearson(k, n, 0.9).high for k in range(n + 1)]
         assert sum(m for m, yes in zip(mass, inside, strict=True) if yes) >= 0.9
 
 
@@ -541,10 +539,7 @@ def test_davidson_without_ties_is_bradley_terry_and_with_nothing_else_says_so():
     assert found.strength == pytest.approx(plain.strength, abs=1e-12)
     assert found.tie == 0
     only = [[0, 2], [2, 0]]
-    assert (
-        "every comparison is a tie"
-        in bradley_terry(np.zeros((2, 2)), only, prior=0, tie_model="davidson").why
-    )
+    assert "every comparison is a tie" in bradley_terry(np.zeros((2, 2)), only, prior=0, tie_model="davidson").why
     # A win and a tie but no loss: the more the first is stronger, the better both are explained.
     runaway = bradley_terry([[0, 1], [0, 0]], [[0, 1], [1, 0]], prior=0, tie_model="davidson")
     assert "no finite maximum" in runaway.why
@@ -595,9 +590,7 @@ def test_dawid_skene_gives_the_published_patients():
     assert np.diag(found.confusion[0]) == pytest.approx(expected["observer_1_diagonal"], abs=5e-4)
 
 
-vote_lists = st.lists(
-    st.tuples(st.integers(0, 7), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=60
-)
+vote_lists = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=60)
 
 
 def without_gaps(votes: list[tuple[int, int, int]]) -> np.ndarray:

@@ -26,9 +26,7 @@ RLO, ZWSP, ZWJ, ZWNJ, SHY = "\u202e", "\u200b", "\u200d", "\u200c", "\u00ad"
 MIXED = st.text(
     st.one_of(
         st.sampled_from("aAéÉßẞİıſσςΣΐᾳΑ\u0345\u0301\u0308\u0323ﬁＡｶﾞ가각가한字々ひらがなไทยกำहिन्दी١٢３½Ⅷ"),
-        st.sampled_from(
-            f"{RLO}{ZWSP}{ZWJ}{ZWNJ}{SHY}\ufe0f\u034f\u115f\u2060\ufeff\x00\x1f\x7f\x85 \t\n\u3000\u2028"
-        ),
+        st.sampled_from(f"{RLO}{ZWSP}{ZWJ}{ZWNJ}{SHY}\ufe0f\u034f\u115f\u2060\ufeff\x00\x1f\x7f\x85 \t\n\u3000\u2028"),
         st.characters(),
     ),
     max_size=30,

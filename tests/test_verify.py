@@ -44,14 +44,9 @@ ROWS_IN = [judged(n, ["abc", "acb", "abc"][: n % 4]) for n in range(8)]
 def make(url: str, out: Path) -> Path:
     """A project of eight tasks with 0 to 3 judgments each, exported."""
     store = open_store(url)
-    load_rows(
-        store, "sky", ROWS_IN, Wishes(kind="ranking", overlap=4), rejected=lambda r: pytest.fail(r.reason)
-    )
+    load_rows(store, "sky", ROWS_IN, Wishes(kind="ranking", overlap=4), rejected=lambda r: pytest.fail(r.reason))
     store.close()
-    assert (
-        exit_status(lambda: export.main(["--project", "sky", "--out", str(out), "--store", url, "--json"]))
-        == 0
-    )
+    assert exit_status(lambda: export.main(["--project", "sky", "--out", str(out), "--store", url, "--json"])) == 0
     return out
 
 
@@ -94,9 +89,7 @@ def spelled(row: Any) -> bytes:
     return canonical(row) + b"\n"
 
 
-def test_a_sound_export_verifies_alone_and_against_its_store(
-    store_url: str, tmp_path: Path, capsys: Any
-) -> None:
+def test_a_sound_export_verifies_alone_and_against_its_store(store_url: str, tmp_path: Path, capsys: Any) -> None:
     out = make(store_url, tmp_path / "out")
     capsys.readouterr()
     assert check(out) == 0
@@ -197,9 +190,7 @@ def test_hashes_made_anew_do_not_hide_a_change(
     ("text", "says"),
     [("response", "response"), ("prompt", "prompt")],
 )
-def test_a_text_changed_in_task_and_rows_does_not_hash_to_its_id(
-    copy: Path, capsys: Any, text: str, says: str
-) -> None:
+def test_a_text_changed_in_task_and_rows_does_not_hash_to_its_id(copy: Path, capsys: Any, text: str, says: str) -> None:
     old, new = ("answer 1a", "answer 1A") if text == "response" else ("question 1", "question I")
     for path in [*copy.glob("data/*.jsonl"), copy / "audit/tasks.jsonl"]:
         path.write_bytes(path.read_bytes().replace(old.encode(), new.encode()))
@@ -243,9 +234,7 @@ def forge(out: Path) -> str:
     return judgments[0].id
 
 
-def test_a_folder_forged_throughout_is_found_by_its_store(
-    store_url: str, tmp_path: Path, capsys: Any
-) -> None:
+def test_a_folder_forged_throughout_is_found_by_its_store(store_url: str, tmp_path: Path, capsys: Any) -> None:
     out = make(store_url, tmp_path / "out")
     made = forge(out)
     assert check(out) == 0  # it agrees with itself: a folder alone cannot show more
@@ -257,9 +246,7 @@ def test_a_folder_forged_throughout_is_found_by_its_store(
     assert "counted when this was exported, and is not in audit/judgments.jsonl" in told
 
 
-def test_a_judgment_left_out_throughout_is_found_by_its_store(
-    store_url: str, tmp_path: Path, capsys: Any
-) -> None:
+def test_a_judgment_left_out_throughout_is_found_by_its_store(store_url: str, tmp_path: Path, capsys: Any) -> None:
     out = make(store_url, tmp_path / "out")
     task_id = lines(out / "audit/judgments.jsonl")[0]["task_id"]
     for path in [*out.glob("data/*.jsonl"), out / "audit/judgments.jsonl", out / "audit/left_out.jsonl"]:
@@ -332,9 +319,7 @@ def test_work_that_goes_on_after_an_export_does_not_disturb_it(store_url: str, t
     store.close()
     assert check(out, "--store", store_url) == 0
     later = tmp_path / "later"
-    assert (
-        exit_status(lambda: export.main(["--project", "sky", "--out", str(later), "--store", store_url])) == 0
-    )
+    assert exit_status(lambda: export.main(["--project", "sky", "--out", str(later), "--store", store_url])) == 0
     assert check(later, "--store", store_url) == check(out, "--store", store_url) == 0
     assert read_manifest(later).digest != read_manifest(out).digest
 
@@ -353,10 +338,7 @@ def test_many_faults_are_ten_lines_and_a_count(copy: Path, capsys: Any) -> None:
 
 def test_nothing_to_verify_is_one_line_and_status_2(tmp_path: Path, capsys: Any, sound: Path) -> None:
     assert check(tmp_path / "nowhere") == 2
-    assert (
-        capsys.readouterr().err
-        == f"error: {tmp_path}/nowhere is not there; name a folder that an export wrote\n"
-    )
+    assert capsys.readouterr().err == f"error: {tmp_path}/nowhere is not there; name a folder that an export wrote\n"
     assert check(tmp_path) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert check(sound, "--store", f"sqlite:///{tmp_path}/none.db") == 2

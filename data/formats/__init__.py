@@ -43,9 +43,7 @@ class Reading(NamedTuple):
     rows: Iterator[Row | Reject]
 
 
-def read(
-    paths: list[str], format: str | None = None, split: str = "train", samples: int | None = None
-) -> Reading:
+def read(paths: list[str], format: str | None = None, split: str = "train", samples: int | None = None) -> Reading:
     """The rows of files, a dataset folder or a dataset name, in the layout recognised or told by `format`.
 
     A line that cannot be used is a Reject among the rows. `samples` ends the reading after that many
@@ -56,9 +54,7 @@ def read(
     if not paths:
         raise BadInput("no file is named; give at least one")
     if format is not None and format not in FORMATS:
-        raise BadInput(
-            f"--format {format} is not known{nearest(format, FORMATS)}; known are {', '.join(FORMATS)}"
-        )
+        raise BadInput(f"--format {format} is not known{nearest(format, FORMATS)}; known are {', '.join(FORMATS)}")
     sources = _open(paths, format, split)
     heads = [_heads(source) for source in sources]
     whole = dataset.is_dataset(paths[0]) or format == dataset.NAME
@@ -83,9 +79,7 @@ def _open(paths: list[str], format: str | None, split: str) -> list[Source]:
             raise BadInput(f"{folders[0]} is a file, not a dataset folder; leave out --format dataset")
         return [dataset.open_dataset(folders[0], split)]
     names = [Path(path).name for path in paths]
-    sources = [
-        open_source(path, None if names.count(n) == 1 else path) for path, n in zip(paths, names, strict=True)
-    ]
+    sources = [open_source(path, None if names.count(n) == 1 else path) for path, n in zip(paths, names, strict=True)]
     sizes = [Path(path).stat().st_size for path in paths]
     for later, source in enumerate(sources):
         for earlier in range(later):
@@ -105,9 +99,7 @@ def _heads(source: Source) -> list[dict[str, Any]]:
         raise BadInput(f"{source.path} is empty: there is no row in it")
     what = first[0].problem or "no object with named fields"
     number = first[0].number
-    raise BadInput(
-        f"{source.path}: none of the first {len(first)} rows can be read; {source.unit} {number}: {what}"
-    )
+    raise BadInput(f"{source.path}: none of the first {len(first)} rows can be read; {source.unit} {number}: {what}")
 
 
 def _recognised(sources: list[Source], heads: list[list[dict[str, Any]]]) -> tuple[Layout, str]:
@@ -123,9 +115,7 @@ def _recognised(sources: list[Source], heads: list[list[dict[str, Any]]]) -> tup
             both = "; ".join(f"{name} ({why})" for name, (_, why) in fits.items())
             raise BadInput(f"{source.path}: more than one layout fits: {both}; say which with --format")
         if found and found.keys() != fits.keys():
-            said = (
-                f"{sources[0].path} looks like {next(iter(found))} and {source.path} like {next(iter(fits))}"
-            )
+            said = f"{sources[0].path} looks like {next(iter(found))} and {source.path} like {next(iter(fits))}"
             raise BadInput(f"{said}; load them one after the other, or say which with --format")
         found = found or fits
     return next(iter(found.values()))

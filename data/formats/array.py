@@ -30,11 +30,7 @@ def elements(file: BinaryIO) -> Iterator[Element]:
             at = len(buffer) if mark is None else mark.start()
             more = file.read(max(CHUNK, len(buffer) - start))
             if not more or len(buffer) - start > MAX_LINE:
-                fault = (
-                    f"is longer than {MAX_LINE:,} bytes"
-                    if more
-                    else "is cut off: the file ends inside the array"
-                )
+                fault = f"is longer than {MAX_LINE:,} bytes" if more else "is cut off: the file ends inside the array"
                 yield buffer[start:], None, f"element {count + 1} {fault}"
                 return
             buffer, at, start = buffer[start:] + more, at - start, 0
@@ -49,9 +45,7 @@ def elements(file: BinaryIO) -> Iterator[Element]:
             raw = buffer[start : mark.start()].strip()
             if raw or sign == b"," or count:
                 count += 1
-                yield (
-                    (raw, *parse(raw)) if raw else (raw, None, f"element {count} is empty: a comma too many")
-                )
+                yield ((raw, *parse(raw)) if raw else (raw, None, f"element {count} is empty: a comma too many"))
             start = at
             if sign != b",":
                 break

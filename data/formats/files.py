@@ -53,9 +53,7 @@ def open_source(path: str, name: str | None = None) -> Source:
     if ending == ".parquet":
         return Source(shown, path, "row", True, partial(_parquet, file), stamp)
     if ending in (".csv", ".tsv"):
-        return Source(
-            shown, path, "line", False, partial(_table, file, "\t" if ending == ".tsv" else ","), stamp
-        )
+        return Source(shown, path, "line", False, partial(_table, file, "\t" if ending == ".tsv" else ","), stamp)
     if ending == ".json" and _first_byte(file) == b"[":
         return Source(shown, path, "row", True, partial(_array, file), stamp)
     return Source(shown, path, "line", True, partial(_lines, file), stamp)
@@ -68,9 +66,7 @@ def _ending(file: Path) -> str:
     if ending not in ENDINGS or (ending == ".parquet" and file.suffix == ".gz"):
         open_bytes(file).close()  # a file that is missing is said to be missing first
         hint = nearest(ending, ENDINGS)
-        raise BadInput(
-            f"{file}: files ending in '{file.suffix}' are not read; known are {', '.join(ENDINGS)}{hint}"
-        )
+        raise BadInput(f"{file}: files ending in '{file.suffix}' are not read; known are {', '.join(ENDINGS)}{hint}")
     return ending
 
 
@@ -163,9 +159,7 @@ def _cells(number: int, cells: list[str], header: list[str], raw: bytes) -> Item
     except UnicodeDecodeError as error:
         wrong = raw[error.start]
         column = next(name for name, cell in zip([*header, *cells], cells, strict=False) if _escaped(cell))
-        return Item(
-            number, None, f"column '{column}' is not UTF-8 (byte 0x{wrong:02x}); save the file as UTF-8", raw
-        )
+        return Item(number, None, f"column '{column}' is not UTF-8 (byte 0x{wrong:02x}); save the file as UTF-8", raw)
     if len(cells) != len(header):
         return Item(number, None, f"{len(cells)} cells where the header has {len(header)}", raw)
     return Item(number, dict(zip(header, cells, strict=True)), None, raw)

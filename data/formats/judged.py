@@ -49,9 +49,7 @@ def _vote(value: Any, name: str, key: str, responses: list[Response]) -> Vote:
     if ranking is not None and not isinstance(ranking, list):
         raise BadInput(f"{name}: ranking is {in_words(ranking)}; a list of tiers is needed")
     seconds = value.get("active_seconds")
-    if seconds is not None and (
-        isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0
-    ):
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0):
         raise BadInput(f"{name}: active_seconds is {in_words(seconds)}; a number from 0 is needed")
     tiers = None if ranking is None else [_ids(tier, f"{name}: ranking", responses) for tier in ranking]
     if tiers is not None and len({i for tier in tiers for i in tier}) < sum(map(len, tiers)):
@@ -72,9 +70,7 @@ def _vote(value: Any, name: str, key: str, responses: list[Response]) -> Vote:
 def _ids(value: Any, name: str, responses: list[Response]) -> list[str]:
     """Response ids for positions from 1, each at most once."""
     if not isinstance(value, list) or not value:
-        raise BadInput(
-            f"{name} is {in_words(value)}; a list of positions from 1 to {len(responses)} is needed"
-        )
+        raise BadInput(f"{name} is {in_words(value)}; a list of positions from 1 to {len(responses)} is needed")
     for position in value:
         if isinstance(position, bool) or not isinstance(position, int) or not 1 <= position <= len(responses):
             raise BadInput(f"{name}: {position!r} is no position from 1 to {len(responses)}")

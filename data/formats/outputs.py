@@ -62,9 +62,7 @@ class Waiting(NamedTuple):
 def rows(sources: list[Source]) -> Iterator[Row | Reject]:
     """One row per prompt, with a response by each file's model."""
     if len(sources) < LEAST:
-        raise BadInput(
-            f"{sources[0].name} holds one model's outputs; give the file of a second model beside it"
-        )
+        raise BadInput(f"{sources[0].name} holds one model's outputs; give the file of a second model beside it")
     if len(sources) > MOST:
         raise BadInput(f"{len(sources)} files of model outputs; a task takes {LEAST} to {MOST} responses")
     named = sorted(zip(_models(sources), sources, strict=True), key=lambda pair: pair[0])
@@ -140,8 +138,7 @@ def _models(sources: list[Source]) -> list[str]:
     names = [_stem(file) for file in files]
     if len(set(names)) < len(names):
         names = [
-            f"{file.parent.name}/{name}" if file.parent.name else name
-            for file, name in zip(files, names, strict=True)
+            f"{file.parent.name}/{name}" if file.parent.name else name for file, name in zip(files, names, strict=True)
         ]
     for name in names:
         if names.count(name) > 1:

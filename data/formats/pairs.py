@@ -40,9 +40,7 @@ def row(value: dict[str, Any], place: Place) -> Row:
     tag = optional_text(value.get("motivation_app"), "motivation_app")
     prompt = make_prompt(instruction(value), tags=[tag] if tag else [])
     models = _models(value.get("cmp_key"))
-    answers = [
-        Answer(assistant(value.get(f), f), m) for f, m in zip(("response1", "response2"), models, strict=True)
-    ]
+    answers = [Answer(assistant(value.get(f), f), m) for f, m in zip(("response1", "response2"), models, strict=True)]
     responses = make_responses(prompt, answers, key)
     shown = [r.id for r in responses]
     votes = [_vote(name, held, key, shown) for name, held in value.items() if JUDGE.fullmatch(name)]

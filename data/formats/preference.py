@@ -40,9 +40,7 @@ def recognise(head: dict[str, Any]) -> str | None:
         return None
     if "prompt" not in head and str(head["chosen"]).lstrip().startswith("Human:"):
         return None
-    return "columns chosen and rejected" + (
-        ", with prompt" if "prompt" in head else ", the prompt inside both"
-    )
+    return "columns chosen and rejected" + (", with prompt" if "prompt" in head else ", the prompt inside both")
 
 
 def rows(sources: list[Source]) -> Iterator[Row | Reject]:

@@ -88,9 +88,7 @@ class Place(NamedTuple):
 
 def reject(place: Place, item: Item, reason: str) -> Reject:
     """The Reject for an item that cannot be used."""
-    raw = (
-        canonical_or_repr(item.value) if item.raw is None else item.raw[: RAW * 4].decode("utf-8", "replace")
-    )
+    raw = canonical_or_repr(item.value) if item.raw is None else item.raw[: RAW * 4].decode("utf-8", "replace")
     return Reject(place.where, place.number, reason, raw.rstrip("\r\n")[:RAW])
 
 
@@ -115,9 +113,7 @@ def each(sources: list[Source], row: Callable[[dict[str, Any], Place], Row]) -> 
             if item.problem:
                 yield reject(place, item, item.problem)
             elif not isinstance(item.value, dict):
-                yield reject(
-                    place, item, f"the row is {in_words(item.value)}; an object with named fields is needed"
-                )
+                yield reject(place, item, f"the row is {in_words(item.value)}; an object with named fields is needed")
             else:
                 try:
                     made = row(item.value, place)
@@ -130,9 +126,7 @@ def each(sources: list[Source], row: Callable[[dict[str, Any], Place], Row]) -> 
                     yield reject(place, item, again) if again else made
 
 
-def _again(
-    seen: dict[bytes, tuple[bytes, int, int]], row: Row, sources: list[Source], index: int
-) -> str | None:
+def _again(seen: dict[bytes, tuple[bytes, int, int]], row: Row, sources: list[Source], index: int) -> str | None:
     """Why this row is not taken a second time; None when its id is new."""
     if row.key.endswith(f":{row.number}") and row.key == Place(sources[index], row.number).key(None):
         return None
@@ -145,9 +139,7 @@ def _again(
     line = f"{earlier.source.unit} {number}" if file == index else earlier.where
     if first == content:
         return f"repeats {line}"
-    return (
-        f"id '{row.key[:100]}' was used before, {'on' if file == index else 'in'} {line}, with other content"
-    )
+    return f"id '{row.key[:100]}' was used before, {'on' if file == index else 'in'} {line}, with other content"
 
 
 def _content(row: Row) -> list[Any]:
@@ -164,9 +156,7 @@ def _content(row: Row) -> list[Any]:
     ]
 
 
-def choice_vote(
-    annotator: str, kind: AnnotatorKind, key: str, shown: list[str], choice: str, **rest: Any
-) -> Vote:
+def choice_vote(annotator: str, kind: AnnotatorKind, key: str, shown: list[str], choice: str, **rest: Any) -> Vote:
     """A vote between two responses: A for the first of `shown`, B for the second, or tie."""
     return Vote(annotator, kind, f"{key}:{annotator}", shown, choice=choice, **rest)
 

@@ -91,9 +91,7 @@ def _raw(value: dict[str, Any], place: Place) -> Row:
 
 def _answer(value: Any, number: int) -> Answer:
     if not isinstance(value, dict):
-        raise BadInput(
-            f"completion {number} is {in_words(value)}; an object with model and response is needed"
-        )
+        raise BadInput(f"completion {number} is {in_words(value)}; an object with model and response is needed")
     principle = optional_text(value.get("principle"), f"completion {number}: principle")
     said = assistant(value.get("response"), f"completion {number}: response")
     model = optional_text(value.get("model"), f"completion {number}: model")
@@ -111,8 +109,6 @@ def _ratings(annotations: Any, number: int) -> dict[str, int]:
         if rating is None or rating == "N/A":
             continue
         if str(rating) not in ("1", "2", "3", "4", "5"):
-            raise BadInput(
-                f"completion {number}: {criterion.key} is rated {rating!r}; 1 to 5 or N/A is needed"
-            )
+            raise BadInput(f"completion {number}: {criterion.key} is rated {rating!r}; 1 to 5 or N/A is needed")
         found[criterion.key] = int(rating)
     return found

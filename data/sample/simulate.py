@@ -178,9 +178,7 @@ def make_tasks(rng: random.Random, count: int, rankings: int) -> tuple[list[Made
     return made, repeats
 
 
-def assign(
-    rng: random.Random, made: Sequence[Made], repeats: dict[str, str], overlap: int
-) -> list[list[int]]:
+def assign(rng: random.Random, made: Sequence[Made], repeats: dict[str, str], overlap: int) -> list[list[int]]:
     """Who judges each task: those with the fewest so far; a repeated task goes to other people if it can."""
     load = [0] * len(PEOPLE)
     chosen: dict[str, list[int]] = {}
@@ -194,9 +192,7 @@ def assign(
     return list(chosen.values())
 
 
-def perceive(
-    rng: random.Random, person: Person, task: Made, shown: Sequence[int], reversed_now: bool
-) -> list[int]:
+def perceive(rng: random.Random, person: Person, task: Made, shown: Sequence[int], reversed_now: bool) -> list[int]:
     """The perceived worth z of each answer, in thousandths; `shown` has positions from 0."""
     slope = -person.sensitivity if reversed_now else person.sensitivity
     habits = [person.padding * p for p in task.padding]
@@ -299,9 +295,7 @@ def truth(
         "model": "Rao-Kupper for two answers, Plackett-Luce with ties for four: data/sample/simulate.py",
         "models": {m: s / 1000 for m, s in MODELS.items()},
         "people": people,
-        "responses": {
-            m.line["id"]: {"utility": [w / 1000 for w in m.worth], "padding": m.padding} for m in made
-        },
+        "responses": {m.line["id"]: {"utility": [w / 1000 for w in m.worth], "padding": m.padding} for m in made},
         "repeats": repeats,
     }
 
@@ -336,9 +330,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
         print(json.dumps(made))
     else:
-        print(
-            f"{made['tasks']} tasks, {made['judgments']} judgments by {made['people']} people: {made['out']}"
-        )
+        print(f"{made['tasks']} tasks, {made['judgments']} judgments by {made['people']} people: {made['out']}")
     return 0
 
 

@@ -1,4 +1,3 @@
-
 """What simulated tasks say: prompts and answers of four grades, in English and Chinese.
 
 An answer's text follows from its true worth (its grade) and from how many sentences that
@@ -77,8 +76,7 @@ HABITS = [
 
 # 0.6214 miles to the kilometre, rounded to a tenth in whole numbers; the wrong way round is times 1.6
 KILOMETRES = [
-    (str(k), f"{(k * 6214 + 500) // 10000}.{(k * 6214 + 500) // 1000 % 10}", str(k * 8 // 5))
-    for k in range(5, 65, 5)
+    (str(k), f"{(k * 6214 + 500) // 10000}.{(k * 6214 + 500) // 1000 % 10}", str(k * 8 // 5)) for k in range(5, 65, 5)
 ]
 
 TOPICS = [
