@@ -81,7 +81,7 @@ export async function showGuidelines(shell, project, first = false) {
     return;
   }
   const left = await new Promise((resolve) => {
-    const box = dialog(t("guidelines"), t("close"), warned && h("p", { class: "banner" }, t("content_warning")), text && h("div", { class: "guidelines answer", dir: "auto", html: text }), h("button", { type: "button", class: "submit", on: { click: () => box.close() } }, t(first ? "guidelines_start" : "close")));
+    const box = dialog(t("guidelines"), t("close"), warned && h("p", { class: "banner" }, t("content_warning")), text && h("div", { class: "guidelines answer", dir: "auto", html: text }), h("button", { type: "button", class: "submit", autofocus: true, on: { click: () => box.close() } }, t(first ? "guidelines_start" : "close")));
     box.addEventListener("close", () => resolve(box.returnValue === "left")); // by the back button: not read
   });
   if (!left) localStorage.setItem(`concord:read:${shell.person.id}:${project}`, held.version ?? WARNED);
@@ -106,7 +106,7 @@ export function showKeys(keysOn, setKeys) {
 
 /** Asks why a task is skipped; `send(reason, comment)` hands it back. When that fails the sheet stays. */
 export function skipSheet(send, failed) {
-  const reason = h("select", { id: "skip-reason" }, SKIP_REASONS.map((r) => h("option", { value: r }, t(`skip_${r}`))));
+  const reason = h("select", { id: "skip-reason", autofocus: true }, SKIP_REASONS.map((r) => h("option", { value: r }, t(`skip_${r}`))));
   const comment = h("textarea", { id: "skip-comment", rows: 2, maxlength: 2000 });
   const go = () => send(reason.value, comment.value).then(() => box.close(), failed);
   const box = dialog(
