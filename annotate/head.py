@@ -23,6 +23,14 @@ const u=new URL(location);if(u.searchParams.get("__theme")!=t){
 u.searchParams.set("__theme",t);history.replaceState(null,"",u)}}}</script>"""
 
 
+# Three bars, best first. Said here so that no browser asks for Gradio's, nor above our base path.
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
+    "%3Crect width='32' height='32' rx='8' fill='%230f766e'/%3E"
+    "%3Cpath d='M9 10h14M9 16h9M9 22h5' stroke='%23fff' stroke-width='3' stroke-linecap='round'/%3E%3C/svg%3E"
+)
+
+
 @lru_cache(maxsize=1)
 def page_hash() -> str:
     """Hash of all the page's files: part of their address, so that a browser may keep them for good."""
@@ -41,7 +49,8 @@ def asset(name: str, base: str = "") -> str:
 def head_start(base: str = "") -> str:
     """What stands first in every page's head: the first script, our style, and our code fetched early."""
     return (
-        f'{_FIRST}<link rel="stylesheet" href="{asset("board.css", base)}">'
+        f'{_FIRST}<link rel="icon" href="{_ICON}">'
+        f'<link rel="stylesheet" href="{asset("board.css", base)}">'
         f'<link rel="stylesheet" href="{asset("code.css", base)}">'
         f'<link rel="modulepreload" href="{asset("main.js", base)}">'
     )
