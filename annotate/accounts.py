@@ -15,6 +15,7 @@ from annotate.projects import find_project
 from data import ledger
 from data.errors import BadInput, NotThere, Refused, nearest
 from data.store import Tx
+from data.text import base_language
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -63,7 +64,7 @@ def add_person(tx: Tx, name: str, projects: list[str], role: Role, languages: li
     if row is not None and not row.active:
         raise Refused(f"{name} was deactivated; 'relink {name}' lets them in again")
     person = row.id if row else secrets.token_hex(8)
-    text = json.dumps(languages)
+    text = json.dumps(sorted({base_language(code) for code in languages}))  # who reads zh reads zh-CN
     if row:
         tx.run("UPDATE people SET languages = :languages WHERE id = :id", languages=text, id=person)
     else:

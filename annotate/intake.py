@@ -22,6 +22,7 @@ from data.jsonl import explain
 from data.ledger import RowHash
 from data.records import Criterion, Judgment, Kind, Task, content_id
 from data.store import Store, Tx
+from data.text import base_language
 
 MAX_KEY, MAX_LANGUAGE = 500, 40  # characters: what an index of PostgreSQL takes with room to spare
 BATCH = 500  # tasks a transaction: large enough to be fast, short enough that a submit hardly waits
@@ -210,7 +211,7 @@ def _insert_tasks(tx: Tx, project: Project, entries: list[Entry]) -> dict[str, i
     first = tx.reserve("tasks", len(entries)) if entries else 0
     sizes: dict[tuple[int, str], int] = {}
     for e in entries:
-        lane = (e.task.priority, e.task.language or "")
+        lane = (e.task.priority, base_language(e.task.language or ""))
         sizes[lane] = sizes.get(lane, 0) + 1
     places: dict[tuple[int, str], Iterator[tuple[int, int]]] = {}
     for (priority, language), size in sizes.items():
@@ -218,7 +219,7 @@ def _insert_tasks(tx: Tx, project: Project, entries: list[Entry]) -> dict[str, i
         places[priority, language] = iter([(lane_id, tail - size + 1 + i) for i in range(size)])
     tasks: list[dict[str, Any]] = []
     for number, e in enumerate(entries, first):
-        lane_id, position = next(places[e.task.priority, e.task.language or ""])
+        lane_id, position = next(places[e.task.priority, base_language(e.task.language or "")])
         tasks.append(
             {
                 "id": number,

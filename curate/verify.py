@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
             print(one_line(fault), flush=True)
     if faults:
         more = f", {SHOWN} of them named above" if len(faults) > SHOWN else ""
-        raise CheckFailed(f"{args.dir} does not verify: {len(faults):,} things do not fit{more}")
+        fits = "thing does not fit" if len(faults) == 1 else "things do not fit"
+        raise CheckFailed(f"{args.dir} does not verify: {len(faults):,} {fits}{more}")
     if not args.json:
         finish(summary)
     return 0

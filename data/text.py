@@ -156,6 +156,11 @@ def visible(text: str) -> str:
     return _invisible().sub(lambda m: f"[U+{ord(m.group()):04X}]", text)
 
 
+def base_language(code: str) -> str:
+    """The language of a code without its region or script: zh-CN and zh_Hans are zh; "" stays ""."""
+    return code.replace("_", "-").split("-")[0].lower()
+
+
 def excerpt(text: str, limit: int = 80) -> str:
     """The beginning of the text on one line, at most `limit` characters (at least 1) with the final "…".
 

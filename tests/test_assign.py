@@ -324,6 +324,16 @@ def test_a_language_nobody_said_they_read_is_not_served(opened: Store) -> None:
         assert len(projects.out_of_reach(tx, projects.find_project(tx, "p"))) == 1
 
 
+def test_who_reads_a_language_is_served_every_region_of_it(opened: Store) -> None:
+    load(opened, [row(0, language="zh-CN"), row(1, language="zh_Hant"), row(2, language="en-GB")])
+    wei = add(opened, "Wei", ("zh-TW",))
+    seen = []
+    while lease := claim(opened, wei):
+        seen.append(lease.task.language)
+        submit(opened, wei, lease)
+    assert seen == ["zh-CN", "zh_Hant"]
+
+
 def test_nobody_judges_what_they_wrote(opened: Store) -> None:
     load(opened, rows(1, prefix="other"))
     ana = add(opened, "Ana")
