@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hands import CRITERIA, PHONE, arrive, kept, onward, places, press, project, saved, submit, texts
 from made import rows
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from serving import Server, add_person, opened, served, sign_in
 
 from annotate import projects
@@ -197,3 +197,45 @@ def test_a_project_that_warns_does_so_once_before_the_first_task(
     page.reload()
     page.locator("#prompt-title").wait_for()
     expect(sheet).to_have_count(0)
+
+
+# ── on its way ───────────────────────────────────────────────────────────────
+
+
+def test_what_is_on_its_way_cannot_be_changed_any_more(server: Server, browser: Browser) -> None:
+    """The server keeps the first that arrives: a change after it would be shown and kept nowhere."""
+    name = project(server, rows(1))
+    page = arrive(browser, server, name)
+    shown = texts(page)
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        if lost:
+            return route.continue_()
+        lost.append(route.fetch().text())  # it arrives; its answer does not
+        return route.abort()
+
+    page.route("**/submit", lose)
+    press(page, "a", "b", "c", "Control+Enter")
+    expect(page.locator(".message")).to_contain_text("It will be sent as soon as possible.")
+    expect(page.locator(".task")).to_have_attribute("inert", "")
+    press(page, "c", "1", "u", "x")
+    assert places(page) == {"A": 1, "B": 2, "C": 3}
+    page.locator(".nothing").wait_for()
+    (judgment,) = kept(server, name)
+    assert judgment["ranking"] == [[shown["A"]], [shown["B"]], [shown["C"]]]
+
+
+def test_an_answer_that_is_refused_can_be_mended_and_sent_again(server: Server, browser: Browser) -> None:
+    name = project(server, rows(1))
+    page = arrive(browser, server, name)
+    shown = texts(page)
+    said = {"code": "bad_answer", "message": "comment: too odd"}
+    page.route("**/submit", lambda route: route.fulfill(status=422, json=said))
+    press(page, "a", "b", "c", "Control+Enter")
+    expect(page.locator(".message")).to_contain_text("comment: too odd")
+    expect(page.locator("button.submit")).to_be_focused()
+    page.unroute("**/submit")
+    press(page, "c", "1", "c")
+    submit(page)
+    assert kept(server, name)[0]["ranking"] == [[shown["A"], shown["C"]], [shown["B"]]]

@@ -39,7 +39,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
   let keeper = null;
   let clock = null;
   let undone = [];
-  let busy = false;
+  let busy = false; // from handing in until the next task is drawn
   let gone = false; // left for another screen: what still arrives is no longer shown
   let recent = null;
 
@@ -80,6 +80,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
   /** Another tab of this browser has gone on with the same task, or is done with it: so does this one. */
   function elsewhere(draft) {
     if (!draft) return shell.note(t("ended_elsewhere")), load();
+    if (busy) return; // this one is on its way already
     answer = fromWire(draft.answer);
     draw();
   }
@@ -197,28 +198,38 @@ export function labelScreen(root, shell, project, reviseId = null) {
     handIn(answer.verdict);
   }
 
-  /** Send the answer until the server has it; the same token never counts twice. */
+  /**
+   * Send the answer until the server has it; the same token never counts twice. Until then the task rests:
+   * a change made after a try that did arrive would be shown here and kept nowhere.
+   */
   async function handIn(verdict) {
     if (busy) return;
-    busy = true;
-    refreshState();
-    const mine = task;
+    rest(true);
     const body = { answer: { ...wire(), verdict }, active_ms: clock.ms() };
+    await send(task, body);
+  }
+
+  function rest(on) {
+    busy = on;
+    root.querySelector(".task").inert = on;
+    refreshState();
+  }
+
+  async function send(mine, body) {
     try {
       const held = await ask("POST", `leases/${mine.token}/submit`, body);
       keeper.close(true);
       recent = held.judgment;
       shell.progress(held.progress);
       shell.note(t(`submitted_${held.state}`), held.state === "surplus");
-      busy = false;
       if (mine.revises && reviseId) return void (location.hash = `#/p/${encodeURIComponent(project)}/mine`);
       await load();
     } catch (failure) {
-      busy = false;
-      if (gone) return;
+      if (gone || task !== mine) return;
       shell.failed(failure, passing(failure) ? t("will_send") : null);
-      refreshState();
-      if (passing(failure)) setTimeout(() => gone || task !== mine || busy || handIn(verdict), 2500);
+      if (passing(failure)) return void setTimeout(() => gone || task !== mine || send(mine, body), 2500);
+      rest(false);
+      submitButton.focus({ preventScroll: true });
     }
   }
 
@@ -263,10 +274,11 @@ export function labelScreen(root, shell, project, reviseId = null) {
     clock?.stop();
     keeper = clock = null;
     task = null;
+    busy = false;
   }
 
   function onKey(event) {
-    if (!task || document.querySelector("dialog[open]")) return;
+    if (!task || busy || document.querySelector("dialog[open]")) return;
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
       event.preventDefault();
       return submit();
@@ -306,7 +318,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
   load(reviseId);
   return {
     /** Signed in again, or the way is free again: send what waits. */
-    retry: () => (task ? keeper.send() : load(reviseId)),
+    retry: () => (task && !busy ? keeper.send() : load(reviseId)),
     close() {
       gone = true;
       clearInterval(renewing);

@@ -64,7 +64,7 @@ export function ranking(view, answer, changed) {
     return h(
       "li",
       { class: `chip${selected === letter ? " selected" : ""}`, "data-chip": letter },
-      h("button", { type: "button", class: "handle", "data-do": "pick", "aria-pressed": String(selected === letter), "aria-label": name, on: { click: () => pick(letter) } }, letter),
+      h("button", { type: "button", class: "handle", "data-do": "pick", "aria-pressed": String(selected === letter), "aria-label": name, on: { click: () => pick(letter, true) } }, letter),
       row ? act("up", t("move_up", { letter }), "▲", row > 1 ? row - 1 : null) : act("place", t("place_next", { letter }), "＋", nextRow()),
       row ? act("down", t("move_down", { letter }), "▼", row < count ? row + 1 : null) : null,
       row ? act("out", t("take_out", { letter }), "×", 0) : null,
@@ -82,11 +82,12 @@ export function ranking(view, answer, changed) {
     );
   }
 
-  function pick(letter, scroll = true) {
-    selected = selected === letter ? null : letter;
+  /** Choose a response; a click on the chosen one lets it go, its key never does (a digit may follow). */
+  function pick(letter, letGo) {
+    selected = letGo && selected === letter ? null : letter;
     refresh();
     board.querySelector(`[data-chip="${letter}"] [data-do="pick"]`)?.focus({ preventScroll: true });
-    if (selected && scroll) document.getElementById(`response-${letter}`)?.scrollIntoView({ block: "nearest", behavior: "instant" });
+    if (selected) document.getElementById(`response-${letter}`)?.scrollIntoView({ block: "nearest", behavior: "instant" });
   }
 
   function refresh() {
@@ -144,7 +145,7 @@ export function ranking(view, answer, changed) {
   function key(event) {
     const letter = event.key.toUpperCase();
     if (letters.includes(letter) && event.key.length === 1) {
-      answer.rows[letter] && !tieNext ? pick(letter) : placeNext(letter);
+      answer.rows[letter] && !tieNext ? pick(letter, false) : placeNext(letter);
       return true;
     }
     if (event.key === "=") {
