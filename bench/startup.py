@@ -9,7 +9,6 @@ timed, so that both meet the same machine. Medians.
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -61,7 +60,7 @@ class Serving:
 
     def end(self) -> None:
         """Stop it and wait."""
-        self.process.send_signal(signal.SIGINT)
+        self.process.terminate()
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:

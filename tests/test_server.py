@@ -1,6 +1,5 @@
 """The real server over HTTP: who gets in, what other sites may do, what its answers carry, how it ends."""
 
-import functools
 import json
 import re
 import signal
@@ -449,12 +448,11 @@ def test_nobody_reads_the_source_of_an_error(ana: httpx.Client, server: Server) 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_when_asked_even_with_a_connection_held_open(sent: signal.Signals, tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "annotate.serve", "--port", "0", "--store", f"sqlite:///{tmp_path}/x.db"]
-    # A test run in the background ignores Ctrl-C, and would hand that down to the server.
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(
-        argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
-    )
+    # A test run in the background ignores Ctrl-C and would hand that down to the server: listen to it again.
+    hear = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    code = hear + " runpy.run_module('annotate.serve', run_name='__main__', alter_sys=True)"
+    argv = [sys.executable, "-c", code, "--port", "0", "--store", f"sqlite:///{tmp_path}/x.db"]
+    process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout
         found = re.search(r":(\d+)/", process.stdout.readline())
