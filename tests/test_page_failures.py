@@ -340,3 +340,6 @@ def test_a_batch_that_comes_later_is_found_by_looking_again(server: Server, brow
         load_made(store, rows(2), project=name)
     page.get_by_role("button", name="Look again").click()
     page.locator("#prompt-title").wait_for()
+    press(page, "a", "b", "c", "Control+Enter")
+    page.locator(".nothing").wait_for()
+    assert len(kept(server, name)) == 2
