@@ -13,85 +13,21 @@ acknowledged (WAL, synchronous=FULL).
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Row, TextClause, bindparam, create_engine, event, exc, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 
 from data.errors import BadInput, StoreDown, StoreError, StoreTooNew, one_line
 from data.schema import MIGRATIONS
+from data.store_turns import Asked, Turns
+from data.store_tx import Tx as Tx
 
 SQLITE_BUSY_S = 30
+TRIES = 5
 T = TypeVar("T")
-
-
-@lru_cache(maxsize=512)
-def _sql(statement: str, lists: tuple[str, ...] = ()) -> TextClause:
-    return text(statement).bindparams(*(bindparam(name, expanding=True) for name in lists))
-
-
-class Tx:
-    """One transaction: runs SQL text with named parameters."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._now: int | None = None
-        self.postgresql = connection.dialect.name == "postgresql"
-
-    def run(self, sql: str, **values: Any) -> int:
-        """Run a statement; returns how many rows it touched."""
-        return self._connection.execute(_sql(sql), values).rowcount
-
-    def many(self, sql: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Run a statement once for each row of values, straight through the driver: three times as fast."""
-        if rows:
-            compiled = _sql(sql).compile(dialect=self._connection.dialect)
-            order = getattr(compiled, "positiontup", None)  # names in the order of the driver's question marks
-            values = [tuple(row[name] for name in order) for row in rows] if order else list(rows)
-            self._connection.exec_driver_sql(str(compiled), values)
-
-    def one(self, sql: str, **values: Any) -> Row[Any] | None:
-        """The first row of an answer, or None."""
-        return self._connection.execute(_sql(sql), values).first()
-
-    def all(self, sql: str, **values: Any) -> Sequence[Row[Any]]:
-        """All rows of an answer. A list among the values fits `IN :name`."""
-        lists = tuple(name for name, value in values.items() if isinstance(value, list))
-        return self._connection.execute(_sql(sql, lists), values).all()
-
-    def stream(self, sql: str, **values: Any) -> Iterator[Row[Any]]:
-        """The rows of an answer one by one, in bounded memory."""
-        with self._connection.execute(_sql(sql), values, execution_options={"yield_per": 1000}) as rows:
-            yield from rows
-
-    def value(self, sql: str, **values: Any) -> Any:
-        """The first column of the first row, or None."""
-        row = self.one(sql, **values)
-        return None if row is None else row[0]
-
-    def reserve(self, counter: str, count: int) -> int:
-        """Take `count` numbers from a counter; returns the first."""
-        last = self.value(
-            "UPDATE counters SET value = value + :count WHERE name = :name RETURNING value", count=count, name=counter
-        )
-        return int(last) - count + 1
-
-    def now(self) -> int:
-        """The database's clock in milliseconds since 1970, read once a transaction.
-
-        The only clock that decides a lease. Read it after taking a lock: waiting takes time.
-        """
-        if self._now is None:
-            clock = (
-                "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
-                if self.postgresql
-                else "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-            )
-            self._now = int(self.value(clock))
-        return self._now
 
 
 class Store:
@@ -102,6 +38,7 @@ class Store:
         self.postgresql = engine.dialect.name == "postgresql"
         # SQLite lets one writer in and makes others poll; queueing here is fair and wakes at once.
         self._writer = threading.Lock()
+        self._turns: Turns[Callable[[Tx], Any]] = Turns(self._together)
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
@@ -127,26 +64,44 @@ class Store:
         ):
             yield Tx(connection)
 
-    def change(self, work: Callable[[Tx], T], tries: int = 5) -> T:
+    def change(self, work: Callable[[Tx], T]) -> T:
         """Run `work` in a write transaction, again when the database asks for another try.
 
         Asked again: a deadlock or serialisation failure, and a claim that met the index
-        which keeps one person from holding a task twice.
+        which keeps one person from holding a task twice. On SQLite, work that waits at the
+        same time is committed together (data/store_turns.py); each still holds or fails alone.
         """
-        for attempt in range(tries):
+        if not self.postgresql:
+            return self._turns.ask(work)  # type: ignore[no-any-return]
+        for attempt in range(TRIES):
             try:
                 with self.write() as tx:
                     return work(tx)
             except exc.IntegrityError:
-                if attempt == tries - 1:
+                if attempt == TRIES - 1:
                     raise
             except exc.OperationalError as error:
-                if not hasattr(error.orig, "sqlstate"):
-                    raise
-                if attempt == tries - 1:
+                if attempt == TRIES - 1:
                     raise StoreDown("the store is too busy: others changed the same rows; try again") from error
             time.sleep(0.002 * 2**attempt)
         raise AssertionError("unreachable")
+
+    def _together(self, batch: list[Asked[Callable[[Tx], Any]]]) -> None:
+        """Do each work of a batch within a savepoint, all of them in one transaction."""
+        with self.write() as whole:
+            for asked in batch:
+                for attempt in range(TRIES):
+                    whole.run("SAVEPOINT work")
+                    tx = whole.fresh()
+                    try:
+                        with _translated():
+                            asked.result, asked.error = asked.work(tx), None
+                    except Exception as error:
+                        asked.error = error
+                        whole.run("ROLLBACK TO work")
+                    whole.run("RELEASE work")
+                    if not (isinstance(asked.error, exc.IntegrityError) and attempt < TRIES - 1):
+                        break
 
     def close(self) -> None:
         """Give the connections back."""
@@ -235,6 +190,7 @@ def _open_sqlite(database: str | None, create: bool, pool: int, durable: bool) -
         raise StoreError(f"the folder {path.parent} cannot be made ({error.strerror})") from None
     engine = create_engine(
         f"sqlite:///{path}",
+        paramstyle="named",
         pool_size=pool,
         max_overflow=pool,
         connect_args={"check_same_thread": False, "timeout": SQLITE_BUSY_S},

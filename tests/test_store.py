@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import exc, text
+from sqlalchemy import event, exc, text
 
 from data import schema, store
 from data.errors import BadInput, StoreDown, StoreError, StoreTooNew
@@ -207,8 +207,94 @@ def test_a_change_that_meets_a_unique_index_is_tried_again_then_given_up(store_u
         tx.run("INSERT INTO meta (key, value) VALUES ('schema', 'x')")
 
     with pytest.raises(exc.IntegrityError):
-        opened.change(work, tries=3)
-    assert len(tries) == 3
+        opened.change(work)
+    assert len(tries) == store.TRIES
+    opened.close()
+
+
+def waiting_together(opened: Store, works: list[Any]) -> list[Any]:
+    """What each work came to (its result or its error), all asked for while somebody else is writing."""
+    came_to: list[Any] = [None] * len(works)
+
+    def ask(place: int) -> None:
+        try:
+            came_to[place] = opened.change(works[place])
+        except Exception as error:
+            came_to[place] = error
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(len(works))]
+    with opened.write() as tx:
+        tx.value("SELECT 1")
+        for thread in threads:
+            thread.start()
+        while len(opened._turns._waiting) < len(works) and not opened.postgresql:
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    return came_to
+
+
+def test_changes_that_wait_together_hold_or_fail_each_alone(store_url: str) -> None:
+    opened = open_store(store_url)
+
+    def keep(key: str, fails: bool) -> Any:
+        def work(tx: Tx) -> str:
+            tx.run("INSERT INTO meta (key, value) VALUES (:key, 'kept')", key=key)
+            if fails:
+                raise BadInput(f"{key} is not wanted")
+            return key
+
+        return work
+
+    came_to = waiting_together(opened, [keep(f"k{n}", fails=n % 3 == 1) for n in range(9)])
+    for n, one in enumerate(came_to):
+        assert str(one) == (f"k{n} is not wanted" if n % 3 == 1 else f"k{n}")
+    with opened.read() as tx:
+        there = {row.key for row in tx.all("SELECT key FROM meta WHERE value = 'kept'")}
+    assert there == {f"k{n}" for n in range(9) if n % 3 != 1}
+    opened.close()
+
+
+def test_changes_that_wait_together_are_committed_once(tmp_path: Path) -> None:
+    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    commits: list[int] = []
+    event.listen(opened.engine, "commit", lambda _: commits.append(1))
+    waiting_together(opened, [lambda tx: tx.reserve("projects", 1) for _ in range(20)])
+    assert 2 <= len(commits) <= 3  # the writer before them, and one or two batches
+    opened.close()
+
+
+def test_when_the_commit_fails_nobody_of_the_batch_is_told_it_held(tmp_path: Path) -> None:
+    opened = open_store(f"sqlite:///{tmp_path}/store.db")
+    commits: list[int] = []
+
+    def commit(_: Any) -> None:
+        commits.append(1)
+        if len(commits) > 1:
+            raise OSError("the disk went away")
+
+    event.listen(opened.engine, "commit", commit)
+    came_to = waiting_together(opened, [lambda tx: tx.reserve("projects", 1) for _ in range(5)])
+    assert all(isinstance(one, OSError) for one in came_to)
+    event.remove(opened.engine, "commit", commit)
+    assert opened.change(lambda tx: tx.reserve("projects", 1)) == 1
+    opened.close()
+
+
+def test_many_threads_that_change_are_all_served(store_url: str) -> None:
+    opened = open_store(store_url)
+    numbers: list[int] = []
+
+    def ask() -> None:
+        for _ in range(40):
+            numbers.append(opened.change(lambda tx: tx.reserve("projects", 1)))
+
+    threads = [threading.Thread(target=ask) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(numbers) == list(range(1, 12 * 40 + 1))
     opened.close()
 
 
