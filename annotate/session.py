@@ -95,7 +95,7 @@ def from_another_site(headers: Mapping[str, str], host: str) -> bool:
     return bool(origin) and origin.split("://", 1)[-1] != host  # type: ignore[union-attr]
 
 
-def check_csrf(request: Request) -> None:
+async def check_csrf(request: Request) -> None:
     """Refuse a changing request of ours that does not repeat the csrf cookie."""
     cookie = request.cookies.get("csrf", "")
     header = request.headers.get("x-csrf", "")
