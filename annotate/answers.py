@@ -1,4 +1,4 @@
-"""What a person does with a task they hold: submit, skip, revise, and the draft until then.
+"""What a person does with a task they hold: submit, skip, release, revise, and the draft until then.
 
 A judgment is appended, never overwritten: a later one by the same person on the same task
 supersedes it. Submitting is idempotent on the lease's token, so a lost answer from the
@@ -50,10 +50,12 @@ def submitted(tx: Tx, token: str) -> Outcome | None:
     return Outcome(row.id, row.state) if row else None
 
 
-def submit(tx: Tx, annotator: str, token: str, answer: dict[str, Any]) -> Outcome:
+def submit(tx: Tx, annotator: str, token: str, answer: dict[str, Any], shown_ms: int | None = None) -> Outcome:
     """Store a judgment under a lease; a second call with the same token changes nothing.
 
     Args:
+        shown_ms: milliseconds since the page first showed the task, which may be long after the page was given
+            it; no more than since then is believed. None: it was shown when it was given.
         answer: the fields of a Judgment that the annotator decides (verdict, ranking or choice or
             ratings, flags, …), by response id; already checked against the task.
 
@@ -83,7 +85,9 @@ def submit(tx: Tx, annotator: str, token: str, answer: dict[str, Any]) -> Outcom
         taken = take_slot(chain, lease.task, lease.task_id, annotator, DONE, token, None)
         state = "counted" if taken else "surplus"
         rows += [taken] if taken else []
-    record = _record(tx, lease, annotator, token, answer)
+    since = tx.now() - lease.at_ms
+    began = tx.now() - (since if shown_ms is None else min(shown_ms, since))
+    record = _record(tx, lease, annotator, token, began, answer)
     rows.append(_keep(tx, lease, record, state))
     tx.run("DELETE FROM drafts WHERE token = :token", token=token)
     chain.append("revise" if record.supersedes else "submit", annotator, rows)
@@ -111,7 +115,7 @@ def _finish(chain: Chain, lease: Any, held: Slot, annotator: str, token: str) ->
     return ledger.slot_row(lease.task_id, held.number, DONE, annotator, token)
 
 
-def _record(tx: Tx, lease: Any, annotator: str, token: str, answer: dict[str, Any]) -> Judgment:
+def _record(tx: Tx, lease: Any, annotator: str, token: str, began: int, answer: dict[str, Any]) -> Judgment:
     latest = tx.value(
         "SELECT j.id FROM judgments j WHERE j.task = :task AND j.annotator = :annotator"
         " AND j.purpose IN ('label', 'import') AND NOT EXISTS (SELECT 1 FROM judgments k WHERE k.supersedes = j.id)",
@@ -126,7 +130,7 @@ def _record(tx: Tx, lease: Any, annotator: str, token: str, answer: dict[str, An
         annotator_kind="person",
         shown=json.loads(lease.shown),
         token=token,
-        started_at=iso(lease.at_ms),
+        started_at=iso(began),
         submitted_at=iso(tx.now()),
         supersedes=latest,
         **answer,
@@ -195,6 +199,15 @@ def skip(tx: Tx, annotator: str, token: str, reason: str, comment: str = "") -> 
     rows += _pass(tx, lease, annotator, reason, comment)
     tx.run("DELETE FROM drafts WHERE token = :token", token=token)
     chain.append("skip", annotator, rows, reason=reason)
+
+
+def release(tx: Tx, annotator: str, token: str) -> None:
+    """Give back a task that was fetched ahead and never shown; unlike a skip, it may come to this person again."""
+    lease = own_lease(tx, token, annotator)
+    chain = ledger.take(tx, lease.project)
+    held = _held(tx, lease.task, annotator)
+    if held and held.state == LEASED and held.token == token:
+        chain.append("release", annotator, [open_slot(tx, lease.task, lease.task_id, held.number)])
 
 
 def revise(tx: Tx, annotator: str, judgment: str) -> tuple[Lease, Judgment]:

@@ -49,7 +49,8 @@ def claim(tx: Tx, project: int, annotator: str, *, lease_ms: int = LEASE_MS, hol
     nothing twice.
 
     Args:
-        holding: leases a person may hold in the project at once; the newest is given when they hold that many.
+        holding: leases a person may hold in the project at once. With 2, the one after the task they read is
+            given, so that a page can fetch it ahead; with 1 (a reload, say) the one they have held longest.
 
     Raises:
         Refused: the project is paused (code `paused`), or they are no member (`not_a_member`).
@@ -57,8 +58,8 @@ def claim(tx: Tx, project: int, annotator: str, *, lease_ms: int = LEASE_MS, hol
     chain = ledger.take(tx, project)
     now = tx.now()
     held = tx.all(
-        "SELECT task, token, until_ms FROM slots WHERE annotator = :annotator AND project = :project AND state = 1"
-        " ORDER BY until_ms",
+        "SELECT s.token, s.until_ms FROM slots s JOIN leases l ON l.token = s.token"
+        " WHERE s.annotator = :annotator AND s.project = :project AND s.state = 1 ORDER BY l.at_ms, s.token",
         annotator=annotator,
         project=project,
     )
@@ -67,7 +68,7 @@ def claim(tx: Tx, project: int, annotator: str, *, lease_ms: int = LEASE_MS, hol
             renew(tx, slot.token, annotator, lease_ms=lease_ms)
     return_expired(chain, now)
     if len(held) >= holding:
-        return lease_of(tx, held[-1].token, annotator)
+        return lease_of(tx, held[holding - 1].token, annotator)
     if chain.paused:
         raise Refused("the project is paused; its lead can say when it goes on", "paused")
     found = find_task(tx, project, annotator)
@@ -86,6 +87,16 @@ def claim(tx: Tx, project: int, annotator: str, *, lease_ms: int = LEASE_MS, hol
     if earlier:
         tx.run("UPDATE drafts SET token = :token WHERE token = :before", token=token, before=earlier.token)
     return Lease(token, task, shown, lease_ms)
+
+
+def plenty(tx: Tx, project: int) -> bool:
+    """Whether there is work enough for pages to fetch ahead.
+
+    Near the end they do not: nobody keeps a task they are not looking at while others have none.
+    """
+    left = tx.value("SELECT needed - done FROM projects WHERE id = :id", id=project)
+    people = tx.value("SELECT COUNT(*) FROM members WHERE project = :id", id=project)
+    return bool(left > 4 * people)
 
 
 def _earlier_lease(tx: Tx, task: int, annotator: str) -> Any:

@@ -36,14 +36,16 @@ class DraftBody(BaseModel):
     seq: int = Field(ge=0, le=MAX_NUMBER)
     answer: dict[str, Any]
     active_ms: int = Field(0, ge=0, le=24 * 3600 * 1000)
+    shown_ms: int | None = Field(None, ge=0, le=MAX_NUMBER)
 
 
 class SubmitBody(BaseModel):
-    """A finished answer and the milliseconds its writer was active."""
+    """A finished answer, the milliseconds its writer was active, and those since the page first showed the task."""
 
     model_config = ConfigDict(extra="forbid")
     answer: Answer
     active_ms: int = Field(0, ge=0, le=24 * 3600 * 1000)
+    shown_ms: int | None = Field(None, ge=0, le=MAX_NUMBER)
 
 
 class SkipBody(BaseModel):
@@ -138,13 +140,18 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         return {"version": version, "texts": {language: render_guidelines(text) for language, text in texts.items()}}
 
     @api.post("/projects/{project}/next", dependencies=changing)
-    def next_task(request: Request, project: str) -> dict[str, Any]:
-        """The task to judge now; asked again, the same one until it is submitted or skipped."""
+    def next_task(request: Request, project: str, ahead: bool = False) -> dict[str, Any]:
+        """The task to judge now; asked again, the same one until it is submitted or skipped.
+
+        With `ahead`, the one after it, where there is plenty; the page renews it when it shows it.
+        """
 
         def work(tx: Tx, person: Person) -> tuple[Callable[[], dict[str, Any]] | None, str | None, int, dict[str, int]]:
             found = _member(tx, project, person)
+            if ahead and not assign.plenty(tx, found.id):
+                return None, "not_ahead", 0, progress(tx, found, person.id)
             try:
-                lease = assign.claim(tx, found.id, person.id, lease_ms=lease_ms)
+                lease = assign.claim(tx, found.id, person.id, lease_ms=lease_ms, holding=2 if ahead else 1)
             except Refused as refusal:
                 if refusal.code != "paused":
                     raise
@@ -160,7 +167,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
     def put_draft(request: Request, token: str, body: DraftBody) -> dict[str, int]:
         """Keep an unfinished answer."""
         try:  # kept as it will be sent back, so that what cannot be sent back is never kept
-            text = canonical({"answer": body.answer, "active_ms": body.active_ms}).decode()
+            text = canonical(body.model_dump(exclude={"seq"}, exclude_none=True)).decode()
         except TypeError as error:
             raise Refused(f"answer: {error}", "bad_answer") from None
         if len(text) > MAX_DRAFT:
@@ -188,9 +195,10 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
                 )
                 fields["active_seconds"] = body.active_ms / 1000
                 fields["guideline_version"] = guidelines(tx, project.id)[0]
-                outcome = answers.submit(tx, person.id, token, fields)
+                outcome = answers.submit(tx, person.id, token, fields, body.shown_ms)
             stand = progress(tx, find_project(tx, project.name), person.id)
-            return {"judgment": outcome.judgment, "state": outcome.state, "progress": stand}
+            kept = {"judgment": outcome.judgment, "state": outcome.state}
+            return {**kept, "progress": stand, "paused": project.paused}
 
         return as_person(request, work)
 
@@ -201,9 +209,15 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         def work(tx: Tx, person: Person) -> dict[str, Any]:
             lease = assign.lease_of(tx, token, person.id)
             answers.skip(tx, person.id, token, body.reason, body.comment.replace("\0", ""))
-            return {"progress": progress(tx, find_project(tx, lease.task.project), person.id)}
+            project = find_project(tx, lease.task.project)
+            return {"progress": progress(tx, project, person.id), "paused": project.paused}
 
         return as_person(request, work)
+
+    @api.post("/leases/{token}/release", dependencies=changing, status_code=204)
+    def release(request: Request, token: str) -> None:
+        """Give back a task that was fetched ahead and not shown."""
+        as_person(request, lambda tx, who: answers.release(tx, who.id, token))
 
     @api.get("/projects/{project}/mine")
     def mine(

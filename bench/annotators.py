@@ -29,7 +29,28 @@ from data.formats.rows import Row
 from data.records import Message, Prompt, Response
 from data.store import Store, Tx, open_store
 
-WORDS = "the answer names its source first and then shows each step so that a reader may check it by hand".split()
+WORDS = [
+    "the",
+    "answer",
+    "names",
+    "its",
+    "source",
+    "first",
+    "and",
+    "then",
+    "shows",
+    "each",
+    "step",
+    "so",
+    "that",
+    "a",
+    "reader",
+    "may",
+    "check",
+    "it",
+    "by",
+    "hand",
+]
 
 
 def tasks(count: int, words: int = 225) -> Iterator[Row]:

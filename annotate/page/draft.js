@@ -110,8 +110,8 @@ export function draftKeeper(person, token, fromServer, say) {
     /** The draft to start from, or null. */
     found: newest ?? null,
     /** A change: into this browser now, to the server soon. */
-    change(answer, activeMs) {
-      latest = { seq: ++seq, answer, active_ms: activeMs };
+    change(answer, spent) {
+      latest = { seq: ++seq, answer, ...spent };
       try {
         localStorage.setItem(key, JSON.stringify(latest));
       } catch {

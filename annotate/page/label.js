@@ -1,6 +1,7 @@
 // The labelling screen: one task after another, kept until it is handed in.
 
 import { ab } from "./ab.js";
+import { lookAhead } from "./ahead.js";
 import { ask, passing } from "./api.js";
 import { promptCard, responseCard } from "./cards.js";
 import { announce, fill, h, typing } from "./dom.js";
@@ -42,6 +43,8 @@ export function labelScreen(root, shell, project, reviseId = null) {
   let busy = false; // from handing in until the next task is drawn
   let gone = false; // left for another screen: what still arrives is no longer shown
   let recent = null;
+  let shownAt = 0;
+  const ahead = lookAhead(shell.person.id, project, () => task);
 
   const letters = () => task.responses.map((r) => r.letter);
   const wire = () => toWire(task.kind, answer, letters());
@@ -70,11 +73,32 @@ export function labelScreen(root, shell, project, reviseId = null) {
     keeper = draftKeeper(shell.person.id, view.token, view.draft, (state, what) => (state === "ended" || state === "changed" ? elsewhere(what) : shell.saving(state, what)));
     if (keeper.found) answer = fromWire(keeper.found.answer);
     clock = activeClock(keeper.found?.active_ms ?? 0);
+    shownAt = performance.now() - (keeper.found?.shown_ms ?? 0);
     undone = [];
     draw();
     root.querySelector("#prompt-title").focus({ preventScroll: true });
     window.scrollTo(0, 0);
+    ahead.showing(view);
     announce(t("new_task", { kind: t(`do_${view.kind}`), n: view.responses.length }));
+  }
+
+  const spent = () => ({ active_ms: clock.ms(), shown_ms: Math.round(performance.now() - shownAt) });
+
+  /** On from a task that was handed in or skipped: its successor is here already, unless the project was paused. */
+  async function onward(paused) {
+    if (paused) await ahead.release();
+    const next = await ahead.take();
+    if (!next || gone) return load();
+    show(next);
+    busy = true; // a moment: nothing is said about it until it is known to be theirs still
+    try {
+      await ask("POST", `leases/${next.token}/renew`); // its time counts from now
+    } catch (failure) {
+      if (failure.code === "lease_over" && task === next) return void (shell.note(t("went_meanwhile"), true), load());
+    }
+    if (task !== next) return;
+    busy = false;
+    refreshState();
   }
 
   /** Another tab of this browser has gone on with the same task, or is done with it: so does this one. */
@@ -86,7 +110,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
   }
 
   function changed() {
-    keeper.change(wire(), clock.ms());
+    keeper.change(wire(), spent());
     refreshState();
   }
 
@@ -205,7 +229,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
   async function handIn(verdict) {
     if (busy) return;
     rest(true);
-    const body = { answer: { ...wire(), verdict }, active_ms: clock.ms() };
+    const body = { answer: { ...wire(), verdict }, ...spent() };
     await send(task, body);
   }
 
@@ -223,7 +247,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
       shell.progress(held.progress);
       shell.note(t(`submitted_${held.state}`), held.state === "surplus");
       if (mine.revises && reviseId) return void (location.hash = `#/p/${encodeURIComponent(project)}/mine`);
-      await load();
+      await (mine.revises ? load() : onward(held.paused));
     } catch (failure) {
       if (gone || task !== mine) return;
       shell.failed(failure, passing(failure) ? t("will_send") : null);
@@ -238,12 +262,12 @@ export function labelScreen(root, shell, project, reviseId = null) {
       const held = await ask("POST", `leases/${task.token}/skip`, { reason, comment });
       keeper.close(true);
       shell.progress(held.progress);
-      load();
+      onward(held.paused);
     }, shell.failed);
 
   async function leaveRevision() {
     answer = fromWire(task.revises.answer); // what was changed is dropped: opened again, it starts from what is kept
-    keeper.change(wire(), clock.ms());
+    keeper.change(wire(), spent());
     await keeper.send();
     keeper?.close(true);
     if (reviseId) location.hash = `#/p/${encodeURIComponent(project)}/mine`;
@@ -312,7 +336,9 @@ export function labelScreen(root, shell, project, reviseId = null) {
 
   document.addEventListener("keydown", onKey);
   const renewing = setInterval(() => {
-    if (task && !task.revises && clock?.isActive(RENEW_MS)) ask("POST", `leases/${task.token}/renew`).catch((failure) => !passing(failure) && shell.failed(failure));
+    if (!task || task.revises || !clock?.isActive(RENEW_MS)) return;
+    ask("POST", `leases/${task.token}/renew`).catch((failure) => !passing(failure) && shell.failed(failure));
+    ahead.renew();
   }, RENEW_MS);
 
   load(reviseId);
@@ -322,6 +348,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     close() {
       gone = true;
       clearInterval(renewing);
+      ahead.close();
       document.removeEventListener("keydown", onKey);
       done();
     },

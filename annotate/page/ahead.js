@@ -1,0 +1,59 @@
+// The task after this one: fetched while one reads, shown at once, given back when it is not wanted.
+
+import { ask } from "./api.js";
+
+const none = Promise.resolve(null);
+
+/**
+ * Looks one task ahead in a project. `shown` says which task the page shows now.
+ * Tabs of one browser share what is fetched, so each notes which task it shows and which it gave back.
+ */
+export function lookAhead(person, project, shown) {
+  const openKey = `concord:open:${person}`;
+  const freedKey = `concord:freed:${person}`;
+  let next = none;
+
+  const fetchNext = () => (next = ask("POST", `projects/${encodeURIComponent(project)}/next?ahead=true`).then((held) => held.task, () => null)); // what goes wrong is said when the task is needed
+
+  async function release() {
+    const held = await next;
+    next = none;
+    if (!held || held.token === shown()?.token || held.token === localStorage.getItem(openKey)) return;
+    localStorage.setItem(freedKey, held.token);
+    await ask("POST", `leases/${held.token}/release`, {}, { keepalive: true }).catch(() => {});
+  }
+
+  async function freedElsewhere(event) {
+    if (event.key !== freedKey || !event.newValue) return;
+    const held = await next;
+    if (shown() && held?.token === event.newValue) fetchNext();
+  }
+
+  window.addEventListener("pagehide", release);
+  window.addEventListener("storage", freedElsewhere);
+
+  return {
+    /** A task is on the page now: fetch its successor, unless it is an old answer that is revised. */
+    showing(view) {
+      localStorage.setItem(openKey, view.token);
+      if (!view.revises) fetchNext();
+    },
+    /** The successor, or null: it is the caller's now. */
+    async take() {
+      const held = await next;
+      next = none;
+      return held;
+    },
+    /** Keep the successor as long as the page is at work. */
+    async renew() {
+      const held = await next;
+      if (held) ask("POST", `leases/${held.token}/renew`).catch((failure) => failure.code === "lease_over" && (next = none));
+    },
+    release,
+    close() {
+      window.removeEventListener("pagehide", release);
+      window.removeEventListener("storage", freedElsewhere);
+      release();
+    },
+  };
+}
