@@ -44,6 +44,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
   let gone = false; // left for another screen: what still arrives is no longer shown
   let recent = null;
   let shownAt = 0;
+  let touched = false; // something was said about this task since it is shown
   const ahead = lookAhead(shell.person.id, project, () => task);
 
   const letters = () => task.responses.map((r) => r.letter);
@@ -75,6 +76,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     clock = activeClock(keeper.found?.active_ms ?? 0);
     shownAt = performance.now() - (keeper.found?.shown_ms ?? 0);
     undone = [];
+    touched = false;
     draw();
     root.querySelector("#prompt-title").focus({ preventScroll: true });
     window.scrollTo(0, 0);
@@ -90,15 +92,14 @@ export function labelScreen(root, shell, project, reviseId = null) {
     const next = await ahead.take();
     if (!next || gone) return load();
     show(next);
-    busy = true; // a moment: nothing is said about it until it is known to be theirs still
     try {
       await ask("POST", `leases/${next.token}/renew`); // its time counts from now
     } catch (failure) {
-      if (failure.code === "lease_over" && task === next) return void (shell.note(t("went_meanwhile"), true), load());
+      if (failure.code !== "lease_over" || task !== next) return;
+      if (touched) return shell.failed(failure); // it still counts if it is free
+      shell.note(t("went_meanwhile"), true);
+      load();
     }
-    if (task !== next) return;
-    busy = false;
-    refreshState();
   }
 
   /** Another tab of this browser has gone on with the same task, or is done with it: so does this one. */
@@ -110,6 +111,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
   }
 
   function changed() {
+    touched = true;
     keeper.change(wire(), spent());
     refreshState();
   }
