@@ -122,7 +122,7 @@ class Book:
     """What a crowd saw: seconds of each request by its kind, what failed, and which judgments were acknowledged."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, list[float]] = {"next": [], "submit": []}
+        self.seconds: dict[str, list[float]] = {"next": [], "submit": [], "skip": []}
         self.ends: list[float] = []
         """When each submit was acknowledged (time.perf_counter)."""
         self.failed: Counter[str] = Counter()
@@ -138,6 +138,8 @@ class Annotator:
         self.http = httpx.AsyncClient(base_url=address, timeout=60, limits=one)
         self.book = book
         self.project = project
+        self.stand: dict[str, int] = {"done": 0}
+        """Where the project stood when it last was said."""
 
     async def join(self, link: str) -> "Annotator":
         """Sign in by a one-time link."""
@@ -163,7 +165,13 @@ class Annotator:
     async def next(self) -> Any:
         """The view of the next task, or None when there is none (or the request failed)."""
         held = await self._post("next", f"/api/projects/{self.project}/next", {})
+        self.stand = held["progress"] if held else self.stand
         return held and held["task"]
+
+    async def skip(self, task: Any) -> None:
+        """Give the task back to others."""
+        held = await self._post("skip", f"/api/leases/{task['token']}/skip", {"reason": "too_long"})
+        self.stand = held["progress"] if held else self.stand
 
     async def submit(self, task: Any, choice: str) -> None:
         """Answer the task."""
@@ -172,6 +180,7 @@ class Annotator:
         if held:
             self.book.ends.append(time.perf_counter())
             self.book.acknowledged[held["judgment"]] = held["state"]
+            self.stand = held["progress"]
 
 
 async def crowd(addresses: Sequence[str], links: Sequence[str], book: Book, project: str = "p") -> list[Annotator]:

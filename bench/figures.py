@@ -99,6 +99,15 @@ def _postgresql(made: Path) -> Iterator[str]:
         server.cleanup()
 
 
+def chromium() -> str:
+    """A Chromium to measure with: CONCORD_CHROMIUM, or the machine's own."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CONCORD_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise SystemExit("there is no Chromium on the PATH; install one, or name it by CONCORD_CHROMIUM")
+    return found
+
+
 class Meter:
     """Says on stderr how far a long measurement is, at most once in ten seconds."""
 

@@ -23,6 +23,15 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "next_task_postgresql": (["next_task", "--store", "postgresql"], ["next_task", "--store", "postgresql"]),
     "startup": (["startup"], ["startup"]),
     "imports_sqlite": (["imports"], ["imports"]),
+    "page": (["page", "--tasks", "40"], ["page"]),
+    "closed_loop_sqlite": (["closed_loop", "--seconds", "8"], ["closed_loop"]),
+    "paced_100_sqlite": (["paced", "--seconds", "40"], ["paced"]),
+    "paced_500_postgresql": (
+        ["paced", "--people", "500", "--store", "postgresql", "--servers", "2", "--seconds", "40"],
+        ["paced", "--people", "500", "--store", "postgresql", "--servers", "2"],
+    ),
+    "drain_sqlite": (["drain", "--rounds", "10"], ["drain"]),
+    "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 
 
