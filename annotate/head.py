@@ -51,6 +51,7 @@ def head_start(base: str = "") -> str:
     return (
         f'{_FIRST}<link rel="icon" href="{_ICON}">'
         f'<link rel="stylesheet" href="{asset("board.css", base)}">'
+        f'<link rel="stylesheet" href="{asset("reading.css", base)}">'
         f'<link rel="stylesheet" href="{asset("code.css", base)}">'
         f'<link rel="modulepreload" href="{asset("main.js", base)}">'
     )

@@ -21,12 +21,15 @@ HOLES = re.compile(r"\{(\w+)\}")
 
 # Keys put together in the code: t(`skip_${reason}`) and its like, with everything that can stand in the hole.
 FAMILIES = {
-    "does_${r}": "letter digit equals arrows zero x strength submit undo source notes comment skip help",
+    "does_${r}": "letter digit equals arrows zero x strength submit undo source notes comment skip reading"
+    " compare step help",
+    "aid_${name}": "differences step wrap pin whole",
     "do_${view.kind}": "ranking ab rating",
     "error_${failure.code}": "offline store_down signed_out other_person not_a_member lease_over superseded csrf"
     " not_there bad_answer paused",
     "flag_${flag}": "harmful factually_wrong private_data refusal broken",
-    "key_${r}": "letter digit equals arrows zero x strength submit undo source notes comment skip help",
+    "key_${r}": "letter digit equals arrows zero x strength submit undo source notes comment skip reading"
+    " compare step help",
     "kind_${j.kind}": "ranking ab rating",
     "kind_${k}": "ranking ab rating",
     "role_${view.role}": "system user assistant tool",

@@ -1,8 +1,10 @@
 // The prompt and the responses as cards: rendered text, its exact source, notes and flags on each.
 
+import { copyButton } from "./copy.js";
 import { fill, h } from "./dom.js";
+import { foldButton, foldTurns, lengthOf } from "./fold.js";
 import { drawMath } from "./math.js";
-import { number, t } from "./words.js";
+import { t } from "./words.js";
 
 const FLAGS = ["harmful", "factually_wrong", "private_data", "refusal", "broken"];
 
@@ -34,30 +36,31 @@ function sourceSwitch(card) {
   return button;
 }
 
-/** The prompt: its turns with their roles when there are several. */
-export function promptCard(view) {
+/** The prompt: its turns with their roles when there are several. `aids` are what helps to read (reading.js). */
+export function promptCard(view, aids) {
   const several = view.prompt.length > 1 || view.prompt[0].role !== "user";
   const card = h(
     "section",
     { class: "prompt", "aria-labelledby": "prompt-title" },
-    h("div", { class: "card-top" }, h("h1", { id: "prompt-title", tabindex: "-1" }, t(`do_${view.kind}`)), sourceSwitch(() => card)),
-    h("div", { class: "turns", tabindex: "0", role: "group", "aria-label": t("prompt") }, view.prompt.map((m) => turn(m, several))),
+    h("div", { class: "card-top" }, h("h1", { id: "prompt-title", tabindex: "-1" }, t(`do_${view.kind}`)), aids.menu(), copyButton(t("copy_prompt"), view.prompt, () => card), sourceSwitch(() => card)),
+    h("div", { class: "turns", tabindex: "0", role: "group", "aria-label": t("prompt") }, foldTurns(view.prompt.map((m) => turn(m, several)), aids.folds)),
   );
   drawMath(card);
   return card;
 }
 
 /**
- * A response with what can be said about it alone. `tools` are the kind's own controls for it,
- * `answer` the answer being written, `changed` is called after each change here.
+ * A response with what can be said about it alone. `tools` are the kind's own controls for it, `aids` what helps
+ * to read it, `answer` the answer being written, `changed` is called after each change here.
  */
-export function responseCard(view, response, answer, tools, changed) {
+export function responseCard(response, answer, tools, aids, changed) {
   const { letter, turns } = response;
   const several = turns.length > 1;
-  const chars = turns.reduce((sum, one) => sum + one.chars, 0);
+  const length = lengthOf(turns.map((one) => one.source));
   const name = t("response", { letter });
   const notes = h("div", { class: "notes", id: `notes-${letter}`, hidden: true });
   const more = h("button", { class: "quiet", type: "button", "aria-expanded": "false", "aria-controls": notes.id }, t("notes"), h("span", { class: "count" }));
+  const text = h("div", { class: "text", id: `text-${letter}`, tabindex: "0", role: "group", "aria-label": name }, turns.map((m) => turn(m, several)));
   const card = h(
     "article",
     { class: "response", id: `response-${letter}`, "data-letter": letter, "aria-labelledby": `title-${letter}` },
@@ -65,12 +68,14 @@ export function responseCard(view, response, answer, tools, changed) {
       "div",
       { class: "card-top" },
       h("h2", { id: `title-${letter}` }, h("span", { class: "letter", "aria-hidden": "true" }, letter), h("span", { class: "unseen" }, name)),
-      h("span", { class: "length" }, t("characters", { n: number(chars) })),
+      h("span", { class: "length" }, length),
+      copyButton(t("copy_response", { letter }), turns, () => card),
       sourceSwitch(() => card),
       more,
     ),
     tools,
-    h("div", { class: "text", tabindex: "0", role: "group", "aria-label": name }, turns.map((m) => turn(m, several))),
+    text,
+    foldButton(text, letter, length, aids.folds),
     notes,
   );
   const count = () => {

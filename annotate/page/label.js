@@ -9,6 +9,7 @@ import { activeClock, draftKeeper } from "./draft.js";
 import { skipSheet } from "./pages.js";
 import { ranking, rowsOf, tiersOf } from "./ranking.js";
 import { rating } from "./rating.js";
+import { readingAids } from "./reading.js";
 import { number, t } from "./words.js";
 
 const KINDS = { ranking, ab, rating };
@@ -46,6 +47,8 @@ export function labelScreen(root, shell, project, reviseId = null) {
   let shownAt = 0;
   let touched = false; // something was said about this task since it is shown
   const ahead = lookAhead(shell.person.id, project, () => task);
+
+  const aids = readingAids(shell.note);
 
   const letters = () => task.responses.map((r) => r.letter);
   const wire = () => toWire(task.kind, answer, letters());
@@ -141,7 +144,8 @@ export function labelScreen(root, shell, project, reviseId = null) {
   function draw() {
     kind = KINDS[task.kind](task, answer, kindChanged);
     before = snapshot();
-    const cards = task.responses.map((r) => responseCard(task, r, answer, kind.tools(r.letter), changed));
+    aids.begin(task);
+    const cards = task.responses.map((r) => responseCard(r, answer, kind.tools(r.letter), aids, changed));
     const comment = h("textarea", { id: "comment", rows: 2, maxlength: 20000, dir: "auto", value: answer.comment });
     comment.addEventListener("input", () => {
       answer.comment = comment.value;
@@ -187,11 +191,12 @@ export function labelScreen(root, shell, project, reviseId = null) {
       h(
         "div",
         { class: `task kind-${task.kind} of-${task.responses.length}` },
-        h("div", { class: "reading" }, task.revises ? h("p", { class: "banner" }, t("revising")) : null, promptCard(task), h("div", { class: "responses" }, cards)),
+        h("div", { class: "reading" }, task.revises ? h("p", { class: "banner" }, t("revising")) : null, promptCard(task, aids), h("div", { class: "responses" }, cards)),
         panel,
       ),
     );
     kind.refresh();
+    aids.dress(root.querySelector(".task"), task, kind.selected, () => answer.rows);
     refreshState();
   }
 
@@ -315,7 +320,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
       return undo();
     }
     if (event.altKey || event.ctrlKey || event.metaKey || !shell.keysOn()) return;
-    const own = { s: () => !task.revises && skip(), u: undo, v: source, n: notes, x: () => badBox && allBad(!badBox.checked), m: () => root.querySelector("#comment").focus() }[event.key.toLowerCase()];
+    const own = { s: () => !task.revises && skip(), u: undo, v: source, n: notes, x: () => badBox && allBad(!badBox.checked), m: () => root.querySelector("#comment").focus(), r: aids.open, w: aids.compare, y: aids.step }[event.key.toLowerCase()];
     if (answer.verdict === "all_bad" && task.kind !== "ab" ? false : kind.key(event)) event.preventDefault();
     else if (own) {
       event.preventDefault();

@@ -23,8 +23,14 @@ function load() {
   return loading;
 }
 
+const written = new WeakMap(); // what was in a span before its formula was drawn
+
+/** The TeX of a formula, drawn or not. */
+export const texOf = (span) => written.get(span) ?? span.textContent;
+
 async function draw(span) {
   const tex = span.textContent;
+  written.set(span, tex);
   const katex = await load();
   if (!katex) return; // without it the TeX stays readable as it is
   try {

@@ -94,7 +94,7 @@ export function guidelinesRead(person, project) {
 }
 
 export function showKeys(keysOn, setKeys) {
-  const rows = ["letter", "digit", "equals", "arrows", "zero", "x", "strength", "submit", "undo", "source", "notes", "comment", "skip", "help"];
+  const rows = ["letter", "digit", "equals", "arrows", "zero", "x", "strength", "submit", "undo", "source", "notes", "comment", "skip", "reading", "compare", "step", "help"];
   const box = h("input", { type: "checkbox", checked: keysOn, on: { change: (e) => setKeys(e.target.checked) } });
   dialog(
     t("keys"),
