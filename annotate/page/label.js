@@ -47,7 +47,6 @@ export function labelScreen(root, shell, project, reviseId = null) {
   let shownAt = 0;
   let touched = false; // something was said about this task since it is shown
   const ahead = lookAhead(shell.person.id, project, () => task);
-
   const aids = readingAids(shell.note);
 
   const letters = () => task.responses.map((r) => r.letter);
@@ -357,6 +356,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
       clearInterval(renewing);
       ahead.close();
       document.removeEventListener("keydown", onKey);
+      aids.close();
       done();
     },
   };

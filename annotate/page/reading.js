@@ -88,6 +88,11 @@ export function readingAids(note) {
       parts = menuParts(resize, set);
       return [parts.button, parts.box];
     },
+    /** The screen is left: nothing of it stays behind. */
+    close() {
+      unmark();
+      document.documentElement.style.scrollPadding = "";
+    },
     /** Help with a task that has just been drawn: `chosen` gives the response at work, `rows` the ranking so far. */
     dress(element, task, chosen, rows) {
       unmark();
