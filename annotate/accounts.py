@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Role = Literal["annotator", "reviewer", "admin"]
 ROLES: tuple[Role, ...] = ("annotator", "reviewer", "admin")
+LEAD: Role = "admin"
+"""Who leads a project: sees its page, adds people, loads, exports, pauses."""
 LINK_MS = 7 * 24 * 3600 * 1000
 MIN_PASSWORD = 8
 
@@ -54,9 +56,7 @@ def add_person(tx: Tx, name: str, projects: list[str], role: Role, languages: li
         NotThere: a project is not there.
         Refused: the person was deactivated.
     """
-    name = name.strip()
-    if not name or len(name) > 80 or not name.isprintable() or "/" in name:
-        raise BadInput(f"a person's name is 1 to 80 printable characters without '/', not {name!r}")
+    name = checked_name(name)
     if not languages or any(not (2 <= len(code) <= 12 and code.replace("-", "").isalnum()) for code in languages):
         raise BadInput(f"languages are codes such as en,zh, not {','.join(languages) or 'nothing'!r}")
     found = [find_project(tx, project) for project in projects]
@@ -76,16 +76,29 @@ def add_person(tx: Tx, name: str, projects: list[str], role: Role, languages: li
             now=tx.now(),
         )
     for project in found:
-        chain = ledger.take(tx, project.id)
-        tx.run(
-            "INSERT INTO members (project, annotator, role) VALUES (:project, :annotator, :role)"
-            " ON CONFLICT (project, annotator) DO UPDATE SET role = excluded.role",
-            project=project.id,
-            annotator=person,
-            role=role,
-        )
-        chain.append("role", actor, [ledger.member_row(person, role)], role=role)
+        set_role(tx, project.id, person, role, actor)
     return new_link(tx, name)
+
+
+def checked_name(name: str) -> str:
+    """The name without blanks around it; BadInput when nobody can be called that."""
+    name = name.strip()
+    if not name or len(name) > 80 or not name.isprintable() or "/" in name:
+        raise BadInput(f"a person's name is 1 to 80 printable characters without '/', not {name!r}")
+    return name
+
+
+def set_role(tx: Tx, project: int, person: str, role: Role, actor: str = "") -> None:
+    """Let a person work in a project in this role; one who is in it already gets the role."""
+    chain = ledger.take(tx, project)
+    tx.run(
+        "INSERT INTO members (project, annotator, role) VALUES (:project, :annotator, :role)"
+        " ON CONFLICT (project, annotator) DO UPDATE SET role = excluded.role",
+        project=project,
+        annotator=person,
+        role=role,
+    )
+    chain.append("role", actor, [ledger.member_row(person, role)], role=role)
 
 
 def _person_row(tx: Tx, name: str) -> str:
@@ -114,12 +127,12 @@ def relink(tx: Tx, name: str) -> str:
     return new_link(tx, name)
 
 
-def deactivate(tx: Tx, name: str) -> None:
+def deactivate(tx: Tx, name: str, actor: str = "") -> None:
     """End somebody's sessions and let them in no more; what they judged stays, what they hold returns at its time."""
     person = _person_row(tx, name)
     _end_access(tx, person)
-    for project in _projects_of(tx, person):
-        ledger.take(tx, project).append("deactivate", "", [], annotator=person)
+    for project in projects_of(tx, person):
+        ledger.take(tx, project).append("deactivate", actor, [], annotator=person)
 
 
 def erase(tx: Tx, name: str) -> str:
@@ -127,7 +140,7 @@ def erase(tx: Tx, name: str) -> str:
     person = _person_row(tx, name)
     _end_access(tx, person)
     tx.run("UPDATE people SET name = NULL, password = NULL, languages = '[]' WHERE id = :id", id=person)
-    for project in _projects_of(tx, person):
+    for project in projects_of(tx, person):
         ledger.take(tx, project).append("erase", "", [], annotator=person)
     return person
 
@@ -139,7 +152,8 @@ def _end_access(tx: Tx, person: str) -> None:
     )
 
 
-def _projects_of(tx: Tx, person: str) -> list[int]:
+def projects_of(tx: Tx, person: str) -> list[int]:
+    """The projects somebody belongs to, by their numbers."""
     rows = tx.all("SELECT project FROM members WHERE annotator = :id ORDER BY project", id=person)
     return [int(row.project) for row in rows]
 

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
-from annotate import accounts, assign, routes
+from annotate import accounts, assign, lead_routes, routes
 from annotate.middleware import Guard
 from annotate.render_code import highlight_css
 from annotate.session import Sessions
@@ -28,11 +28,15 @@ STATUS = {
     "signed_out": 401,
     "csrf": 403,
     "not_a_member": 403,
+    "not_a_lead": 403,
+    "too_large": 413,
     "other_person": 409,
     "superseded": 409,
     "lease_over": 410,
     "bad_answer": 422,
     "paused": 423,
+    **dict.fromkeys(("loading", "not_ready", "busy", "exporting"), 409),
+    **dict.fromkeys(("already_there", "deactivated", "no_account", "other_projects", "last_lead", "yourself"), 409),
 }
 
 
@@ -44,11 +48,19 @@ def build_app(store: Store, *, base: str = "", lease_ms: int = assign.LEASE_MS, 
         lease_ms: how long a claimed task is kept for its annotator.
         gradio: False leaves the pages out (the label path alone, for load tests).
     """
-    app = FastAPI(title="Concord", docs_url=None, redoc_url=None, openapi_url=f"{base}/openapi.json")
+    works = lead_routes.Works(store)
+    app = FastAPI(
+        title="Concord",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{base}/openapi.json",
+        lifespan=works.lifespan,
+    )
     with store.write() as tx:
         sessions = Sessions(accounts.server_secret(tx), base + "/")
     _errors(app)
     app.include_router(routes.router(store, sessions, lease_ms), prefix=base)
+    app.include_router(lead_routes.router(store, sessions, works), prefix=base)
     _sign_in(app, store, sessions, base)
     _files(app, base)
     app.add_middleware(Guard, sessions=sessions, base=base)

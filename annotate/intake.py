@@ -101,6 +101,8 @@ def load_rows(
     rejected: Callable[[Reject], None],
     loaded: Callable[[int], None] = lambda _: None,
     source: str = "",
+    actor: str = "",
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Tally:
     """Load rows into the project (made with the first good row), batch by batch.
 
@@ -108,9 +110,12 @@ def load_rows(
         rejected: told each row that cannot be used, with its reason.
         loaded: told after each batch how many rows were read since the last.
         source: what the ledger says the tasks came from.
+        actor: who the ledger says did it; empty for the command.
+        stopped: asked before each batch; when it says so, the load ends with what is in.
     """
+    put = partial(_put, name=name, source=source, actor=actor)
     with _rarer_collections():
-        return _load(store, name, iter(rows), wishes, rejected, loaded, source)
+        return _load(store, name, iter(rows), wishes, rejected, loaded, put, stopped)
 
 
 @contextmanager
@@ -131,60 +136,67 @@ def _load(
     wishes: Wishes,
     rejected: Callable[[Reject], None],
     loaded: Callable[[int], None],
-    source: str,
+    put: Callable[..., tuple[dict[str, int], list[Reject]]],
+    stopped: Callable[[], bool],
 ) -> Tally:
     tally = Tally()
-    while batch := list(islice(stream, BATCH)):
-        entries: dict[str, Entry] = {}
-        for row in batch:
-            if isinstance(row, Reject):
-                rejected(row)
-                tally = tally.plus(rejected=1)
-                continue
-            try:
-                task = build(name, row, wishes)
-            except ValueError as error:
-                rejected(Reject(row.where, row.number, explain(error), ""))
-                tally = tally.plus(rejected=1)
-                continue
-            entries[task.id] = Entry(row, task, task.line().decode())
+    while not stopped() and (batch := list(islice(stream, BATCH))):
+        entries, refused = entries_of(name, batch, wishes)
         if entries:
-            more, refused = store.change(partial(_put, name=name, entries=list(entries.values()), source=source))
-            for reject in refused:
-                rejected(reject)
+            more, clashes = store.change(partial(put, entries=entries))
+            refused += clashes
             tally = tally.plus(**more)
+        for reject in refused:
+            rejected(reject)
+        tally = tally.plus(rejected=len(refused))
         loaded(len(batch))
     return tally
 
 
-def _put(tx: Tx, name: str, entries: list[Entry], source: str) -> tuple[dict[str, int], list[Reject]]:
+def entries_of(name: str, batch: list[Row | Reject], wishes: Wishes) -> tuple[list[Entry], list[Reject]]:
+    """What a batch of rows makes in the project: tasks ready to go in, and what cannot be used."""
+    entries: dict[str, Entry] = {}
+    refused: list[Reject] = []
+    for row in batch:
+        if isinstance(row, Reject):
+            refused.append(row)
+            continue
+        try:
+            task = build(name, row, wishes)
+        except ValueError as error:
+            refused.append(Reject(row.where, row.number, explain(error), ""))
+            continue
+        entries[task.id] = Entry(row, task, task.line().decode())
+    return list(entries.values()), refused
+
+
+def _put(tx: Tx, name: str, entries: list[Entry], source: str, actor: str) -> tuple[dict[str, int], list[Reject]]:
     """One batch in: returns what to add to the tally, and the rows refused."""
-    project = make_project(tx, name)
+    project = make_project(tx, name, actor)
     kinds = sorted({*project.settings["kinds"], *(e.task.kind for e in entries)})
     if kinds != project.settings["kinds"]:
-        change_settings(tx, project, {"kinds": kinds})
+        change_settings(tx, project, {"kinds": kinds}, actor)
     chain = ledger.take(tx, project.id)
-    known, entries, refused = _known(tx, project, entries)
+    known, entries, refused = known_tasks(tx, project, entries)
     fresh = [e for e in entries if e.task.id not in known]
     numbers = _insert_tasks(tx, project, fresh)
     events = [ledger.task_row(e.task.id, e.record) for e in fresh]
     numbers.update({task: number for task, (number, _) in known.items()})
     votes, counts = _insert_votes(tx, project, entries, numbers, fresh={e.task.id for e in fresh})
     if fresh or votes:
-        chain.append("import", "", events + votes, source=source, tasks=len(fresh), judgments=counts["judgments"])
+        chain.append("import", actor, events + votes, source=source, tasks=len(fresh), judgments=counts["judgments"])
     texts = [[r.text.strip() for r in e.task.responses] for e in fresh]  # blank reads as empty
     return {
         **counts,
         "tasks": len(fresh),
         "known": len(entries) - len(fresh),
-        "rejected": len(refused),
         "differing": sum(known[e.task.id][1] != e.record for e in entries if e.task.id in known),
         "with_empty": sum("" in t for t in texts),
         "with_identical": sum(len(set(t)) < len(t) for t in texts),
     }, refused
 
 
-def _known(
+def known_tasks(
     tx: Tx, project: Project, entries: list[Entry]
 ) -> tuple[dict[str, tuple[int, str]], list[Entry], list[Reject]]:
     """Which tasks are there already (number and record), and which rows reuse an id for other content."""

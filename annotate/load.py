@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from data.command import add_json, add_store, finish, parser, progress, store_url
-from data.errors import BadInput, NotThere, exit_status
+from data.errors import BadInput, exit_status
 
 KINDS = ("ranking", "ab", "rating")
 
@@ -48,11 +48,13 @@ def main() -> int:
         if value is not None and not low <= value <= high:
             raise BadInput(f"--{name} is {value}; it goes from {low} to {high}")
     from annotate import projects
+    from annotate.criteria import read_criteria
     from annotate.intake import Wishes, load_rows
     from data.formats import read
     from data.store import open_store
 
-    wishes = Wishes(args.kind, args.overlap, args.priority, args.language, _criteria(args.criteria, args.kind))
+    criteria = read_criteria(args.criteria) if args.criteria or args.kind == "rating" else ()
+    wishes = Wishes(args.kind, args.overlap, args.priority, args.language, criteria)
     texts = _guidelines(args.guidelines or [])
     reading = read(args.files, args.format, args.split)
     store = open_store(store_url(args))
@@ -91,33 +93,6 @@ def _summary(args: argparse.Namespace, reading: Any, tally: Any, rejects: "_Reje
     return summary
 
 
-def _criteria(path: Path | None, kind: str | None) -> Any:
-    """Criteria for rating tasks: the file's, or the bundled ones."""
-    from data.jsonl import explain
-    from data.records import Criterion
-
-    if path is None and kind != "rating":
-        return ()
-    import yaml
-
-    path = path or Path(__file__).parent.parent / "data" / "sample" / "criteria.yaml"
-    try:
-        listed = yaml.safe_load(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise NotThere(f"{path} is not there; check the path") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{path} cannot be read as YAML: {error}") from None
-    if not isinstance(listed, list) or not listed:
-        raise BadInput(f"{path} holds no list of criteria; each has a key, a name by language, and anchors")
-    criteria = []
-    for number, entry in enumerate(listed, 1):
-        try:
-            criteria.append(Criterion.model_validate(entry))
-        except ValueError as error:
-            raise BadInput(f"{path}, criterion {number}: {explain(error)}") from None
-    return tuple(criteria)
-
-
 def _guidelines(paths: list[Path]) -> dict[str, str]:
     from annotate.projects import guideline_language
 
@@ -141,14 +116,13 @@ class _Rejects:
         self._file: IO[bytes] | None = None
 
     def add(self, reject: Any) -> None:
-        from data.records import canonical
+        from data.formats.rows import reject_line
 
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("wb")
             self.first = f"{reject.where}: {reject.reason}"
-        row = {"where": reject.where, "line": reject.number, "reason": reject.reason, "raw": reject.raw}
-        self._file.write(canonical(row) + b"\n")
+        self._file.write(reject_line(reject))
 
     def __enter__(self) -> "_Rejects":
         return self

@@ -6,6 +6,7 @@ without a session.
 """
 
 import json
+import re
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,8 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annotate.head import CSP, head_start
 from annotate.session import SAFE, Sessions, from_another_site
+from annotate.uploads import MAX_BYTES
 
 MAX_BODY = 8_000_000  # bytes; a draft or an answer is far smaller
+LEADS_FILE = re.compile(r"/api/lead/[^/]+/files")
+"""The one route that takes more: it asks who sends before it reads, and writes to disk as it reads."""
 OPEN_TO_ALL = ("/signin", "/join/", "/ui/", "/theme.css", "/static/", "/assets/", "/manifest.json", "/favicon.ico")
 NEVER = ("/gradio_api/heartbeat", "/gradio_api/reset", "/gradio_api/cancel", "/gradio_api/upload")
 """Routes of Gradio that need no session by themselves and that our pages never use."""
@@ -49,8 +53,9 @@ class Guard:
         changing = scope["method"] not in SAFE
         if changing and from_another_site(headers, headers.get("host", "")):
             return 403, {"code": "csrf"}, "this request did not come from the page; reload and try again"
-        if changing and int(headers.get("content-length") or 0) > MAX_BODY:
-            return 413, {"code": "too_large"}, f"a request holds at most {MAX_BODY:,} bytes"
+        limit = MAX_BYTES if LEADS_FILE.fullmatch(path) else MAX_BODY
+        if changing and int(headers.get("content-length") or 0) > limit:
+            return 413, {"code": "too_large"}, f"a request holds at most {limit:,} bytes"
         if changing and "transfer-encoding" in headers:
             return 411, {"code": "too_large"}, "send the request with its length"
         if path.startswith(NEVER):

@@ -63,8 +63,10 @@ def main() -> int:
     def work(tx: Tx) -> str:
         if args.verb == "add":
             return accounts.add_person(tx, args.name, args.project, args.role, languages)
-        act = {"relink": accounts.relink, "deactivate": accounts.deactivate, "erase": accounts.erase}[args.verb]
-        return act(tx, args.name) or ""
+        if args.verb == "deactivate":
+            accounts.deactivate(tx, args.name)
+            return ""
+        return accounts.relink(tx, args.name) if args.verb == "relink" else accounts.erase(tx, args.name)
 
     made = store.change(work)
     summary = {"person": args.name, "done": args.verb}

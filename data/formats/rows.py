@@ -92,6 +92,12 @@ def reject(place: Place, item: Item, reason: str) -> Reject:
     return Reject(place.where, place.number, reason, raw.rstrip("\r\n")[:RAW])
 
 
+def reject_line(reject: Reject) -> bytes:
+    """A line of rejected.jsonl, with its line break."""
+    row = {"where": reject.where, "line": reject.number, "reason": reject.reason, "raw": reject.raw}
+    return canonical(row) + b"\n"
+
+
 def canonical_or_repr(value: Any) -> str:
     """A value as JSON where JSON has a spelling for it, else as Python shows it."""
     try:
