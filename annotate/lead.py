@@ -169,13 +169,15 @@ def _agreement(project: Project, figures: Figures) -> list[dict[str, Any]]:
 
 
 def criterion_names(tx: Tx, project: Project) -> dict[str, dict[str, str]]:
-    """What the criteria of the project's newest rating task are called, by key and language."""
-    record = tx.value(
-        "SELECT r.record FROM task_records r WHERE r.task = (SELECT MAX(id) FROM tasks"
-        " WHERE project = :id AND kind = 'rating')",
+    """What the criteria of the project's newest rating tasks are called, by key and language."""
+    if "rating" not in project.settings["kinds"]:
+        return {}
+    records = tx.all(
+        "SELECT r.record FROM tasks t JOIN task_records r ON r.task = t.id WHERE t.project = :id"
+        " AND t.kind = 'rating' ORDER BY t.id DESC LIMIT 50",
         id=project.id,
     )
-    return {c["key"]: c["name"] for c in json.loads(record)["criteria"]} if record else {}
+    return {c["key"]: c["name"] for row in reversed(records) for c in json.loads(row.record)["criteria"]}
 
 
 # ── one person ───────────────────────────────────────────────────────────────

@@ -142,8 +142,9 @@ def test_the_pages_before_work_under_a_base_path_and_without_a_script() -> None:
 
 def test_nothing_of_the_page_comes_from_outside() -> None:
     files = {**CODE, **STYLES, **{p.name: p.read_text("utf-8") for p in PAGE.glob("*.html")}}
+    svg = "http://www.w3.org/2000/svg"  # a name that is never asked for
     for name, text in files.items():
-        assert re.findall(r"(?:https?:)?//[a-z0-9-]+\.[a-z]", text) == [], name
+        assert re.findall(r"(?:https?:)?//[a-z0-9-]+\.[a-z]", text.replace(svg, "")) == [], name
         assert "@import" not in text, name
 
 

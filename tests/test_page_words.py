@@ -42,6 +42,23 @@ FAMILIES = {
     "submitted_${held.state}": "counted surplus returned",
     "do_${task.kind}": "ranking ab rating",
     "verdict_${j.verdict}": "answered all_bad cannot_judge",
+    "kind_${one.kind}": "ranking ab rating",
+    "kind_${kind}": "ranking ab rating",
+    "lead_compared_${one.kind}": "ranking ab rating",
+    "lead_error_${failure.code}": "not_a_lead too_large loading not_ready busy exporting"
+    " already_there deactivated no_account other_projects last_lead yourself cut_off",
+    "lead_part_${id}": "progress days people agreement files export work with_each latest access",
+    "lead_layout_${l}": "tasks table outputs pairs hh ultrafeedback preference",
+    "lead_layout_${p.format}": "tasks table outputs pairs hh ultrafeedback preference",
+    "lead_column_${column}": "name role done today week seconds agreement seen state",
+    "lead_column_${by.column}": "name",
+    'lead_pairs_${p.replace("-", "_")}': "all adjacent best_worst",
+    "verdict_${v}": "answered all_bad cannot_judge",
+    "skip_${reason}": "too_long not_my_language not_my_field upsetting broken other",
+    "lead_role_${r}": "annotator reviewer admin",
+    "lead_role_${one.role}": "annotator reviewer admin",
+    "lead_role_${data.role}": "annotator reviewer admin",
+    "lead_role_${role.value}": "annotator reviewer admin",
 }
 NAMED_ELSEWHERE = {"saving", "saved"}  # states of the draft (draft.js), which are keys as well
 

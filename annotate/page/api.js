@@ -52,5 +52,23 @@ export async function ask(method, path, body, { keepalive = false, timeout = 120
   throw new Failure(held.code ?? (answer.status >= 500 ? "store_down" : "refused"), held.message ?? "");
 }
 
+/** Send a file as it is; `sent(share)` hears how much of it went out. Fails as `ask` does. */
+export function sendFile(path, file, sent) {
+  return new Promise((done, failed) => {
+    const request = new XMLHttpRequest(); // fetch does not say how far it is
+    request.open("POST", `${base}/api/${path}`);
+    for (const [name, value] of Object.entries({ Accept: "application/json", "Content-Type": "application/octet-stream", "X-Person": person, "X-CSRF": csrf() })) request.setRequestHeader(name, value);
+    request.responseType = "json";
+    request.upload.onprogress = (event) => event.lengthComputable && sent(event.loaded / event.total);
+    request.onerror = request.onabort = () => failed(new Failure("offline", ""));
+    request.onload = () => {
+      const held = request.response ?? {};
+      if (request.status < 300) done(held);
+      else failed(new Failure(held.code ?? (request.status >= 500 ? "store_down" : "refused"), held.message ?? ""));
+    };
+    request.send(file);
+  });
+}
+
 /** Failures that pass by themselves: the same request is worth sending again. */
 export const passing = (failure) => failure.code === "offline" || failure.code === "store_down";

@@ -51,13 +51,13 @@ function decoded(part) {
   }
 }
 
-/** #/ the projects · #/p/NAME the tasks · #/p/NAME/mine · #/p/NAME/revise/ID */
+/** #/ the projects · #/p/NAME the tasks · #/p/NAME/mine · #/p/NAME/revise/ID · #/p/NAME/lead · #/p/NAME/lead/person/ID */
 async function route(shell) {
   shell.screen?.close?.();
   shell.screen = null;
   const turn = (shell.turn = (shell.turn ?? 0) + 1);
   document.querySelectorAll("dialog[open]").forEach((box) => box.close("left"));
-  const [, , name, what, id] = location.hash.split("/").map(decoded);
+  const [, , name, what, id, person] = location.hash.split("/").map(decoded);
   const project = shell.me.projects.find((p) => p.name === name);
   if (!name && shell.me.projects.length === 1 && !shell.visited) {
     shell.visited = true;
@@ -68,6 +68,7 @@ async function route(shell) {
   shell.at(project ?? null, what);
   if (!project) return projectsPage(shell.body, shell.me);
   if (what === "mine") return minePage(shell.body, shell, name);
+  if (what === "lead") return leadPages(shell, name, turn, id === "person" && person);
   try {
     if (!guidelinesRead(shell.person.id, project)) await showGuidelines(shell, name, true);
   } catch (failure) {
@@ -75,6 +76,19 @@ async function route(shell) {
   }
   if (turn !== shell.turn) return; // the address changed while they were open
   shell.screen = labelScreen(shell.body, shell, name, what === "revise" ? id : null);
+}
+
+/** What only leads need is fetched only by them. */
+async function leadPages(shell, name, turn, person) {
+  shell.body.replaceChildren();
+  try {
+    const screen = person ? (await import("./lead_person.js")).personScreen : (await import("./lead.js")).leadScreen;
+    const opened = turn === shell.turn && (await screen(shell.body, shell, name, person));
+    if (turn === shell.turn) shell.screen = opened;
+    else opened?.close?.();
+  } catch (failure) {
+    shell.failed(failure.code ? failure : { code: "offline" });
+  }
 }
 
 function setCookie(name, value) {
@@ -157,6 +171,7 @@ function makeShell(root) {
         links,
         project && h("a", { href: to, "aria-current": what ? null : "page" }, t("label")),
         project && h("a", { href: `${to}/mine`, "aria-current": what === "mine" ? "page" : null }, t("mine")),
+        project?.role === "admin" && h("a", { href: `${to}/lead`, "aria-current": what === "lead" ? "page" : null }, t("lead_project")),
         project && h("button", { type: "button", on: { click: () => showGuidelines(shell, current.name).catch(shell.failed) } }, t("guidelines")),
         h("button", { type: "button", class: "for-keyboards", on: { click: shell.showKeys } }, t("keys")),
         h("button", { type: "button", lang: lang === "zh" ? "en" : "zh", on: { click: shell.otherLanguage } }, lang === "zh" ? "English" : "中文"),

@@ -22,6 +22,7 @@ export function projectsPage(root, me) {
         p.paused ? h("p", { class: "banner" }, t("paused_title")) : null,
         p.content_warning ? h("p", { class: "hint" }, t("content_warning")) : null,
       ),
+      p.role === "admin" ? h("a", { class: "to-lead", href: `#/p/${encodeURIComponent(p.name)}/lead`, "aria-label": t("lead_project_of", { title: p.title }) }, t("lead_project")) : null,
     ),
   );
   fill(
