@@ -39,6 +39,7 @@ class Export:
         self.summary: dict[str, Any] = {}
         self.error = ""
         self.child: subprocess.Popen[str] | None = None
+        self.timer: threading.Timer | None = None
 
     @property
     def file_name(self) -> str:
@@ -67,6 +68,8 @@ class Exports:
             last = self._exports.get(project)
             if last and last.state == "running":
                 raise Refused("this project is being exported; wait until it is done", "exporting")
+            if last and last.timer:
+                last.timer.cancel()
             if last:
                 shutil.rmtree(last.folder, ignore_errors=True)
             if self._folder is None:
@@ -95,9 +98,9 @@ class Exports:
             export.error, export.state = one_line(str(error)), "failed"
         finally:
             shutil.rmtree(export.folder / "pairs", ignore_errors=True)
-        timer = threading.Timer(KEEP_S, self._forget, (export,))
-        timer.daemon = True
-        timer.start()
+            export.timer = threading.Timer(KEEP_S, self._forget, (export,))
+            export.timer.daemon = True
+            export.timer.start()
 
     def _export(self, export: Export) -> None:
         out = export.folder / "pairs"
@@ -135,6 +138,9 @@ class Exports:
         """End the children, and remove what they wrote."""
         with self._lock:
             self._closed = True
+            for export in self._exports.values():
+                if export.timer:
+                    export.timer.cancel()
             running = [e.child for e in self._exports.values() if e.child and e.child.poll() is None]
         for child in running:
             child.terminate()

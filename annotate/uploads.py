@@ -100,6 +100,7 @@ class Uploads:
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._threads: set[threading.Thread] = set()
+        self._timer: threading.Timer | None = None
 
     # ── a file comes in ──
 
@@ -120,9 +121,7 @@ class Uploads:
             upload = Upload(self._folder, project, person, name)
             upload.file.parent.mkdir(parents=True)
             self._uploads[upload.id] = upload
-        timer = threading.Timer(KEEP_S + 60, self.sweep)
-        timer.daemon = True
-        timer.start()
+            self._sweep_later()
         return upload
 
     def receive(self, upload: Upload, part: bytes) -> None:
@@ -167,6 +166,22 @@ class Uploads:
                 if upload.state != "loading" and time.monotonic() - upload.touched > KEEP_S:
                     self._drop(upload)
 
+    def _sweep_later(self) -> None:
+        """Look for what is left behind every quarter of the time it is kept, as long as there is anything."""
+        if self._timer is not None and self._timer.is_alive():
+            return
+
+        def tick() -> None:
+            self.sweep()
+            with self._lock:
+                self._timer = None
+                if self._uploads:
+                    self._sweep_later()
+
+        self._timer = threading.Timer(KEEP_S / 4, tick)
+        self._timer.daemon = True
+        self._timer.start()
+
     def close(self) -> None:
         """Stop what is under way (a load after its batch) and remove every file."""
         for upload in list(self._uploads.values()):
@@ -174,6 +189,8 @@ class Uploads:
         for thread in list(self._threads):
             thread.join(5)
         with self._lock:
+            if self._timer:
+                self._timer.cancel()
             for upload in list(self._uploads.values()):
                 self._drop(upload)
 
