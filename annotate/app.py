@@ -61,6 +61,7 @@ def build_app(store: Store, *, base: str = "", lease_ms: int = assign.LEASE_MS, 
     _errors(app)
     app.include_router(routes.router(store, sessions, lease_ms), prefix=base)
     app.include_router(lead_routes.router(store, sessions, works), prefix=base)
+    app.state.works = works
     _sign_in(app, store, sessions, base)
     _files(app, base)
     app.add_middleware(Guard, sessions=sessions, base=base)
