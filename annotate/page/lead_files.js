@@ -244,7 +244,7 @@ const EXPORTS = {
   running: () => h("p", {}, t("lead_exporting")),
   failed: (e) => h("p", { class: "problem" }, t("lead_export_failed"), " ", e.error),
   done: ({ id, summary }, path) => {
-    const values = Object.fromEntries(["pairs", "train", "validation", "test", "tasks", "judgments"].map((key) => [key, number(summary[key] ?? 0)]));
+    const values = Object.fromEntries(["pairs", "train", "validation", "test", "judgments"].map((key) => [key, number(summary[key] ?? 0)]));
     return [
       h("p", {}, t("lead_exported", values)),
       h("p", { class: "hint digest" }, t("lead_digest"), " ", h("code", {}, summary.digest.slice(0, 16))),
