@@ -17,8 +17,8 @@ const name = (text) => h("bdi", { class: "file-name" }, text);
 /** Files to load. `loaded` is called when a load has ended. */
 export function filesPart(path, loaded) {
   const said = problem();
-  const file = h("input", { type: "file", id: "lead-file", accept: ".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.gz", on: { change: choose } });
-  const chooser = h("div", { class: "chooser" }, h("label", { for: file.id }, t("lead_file")), file, h("p", { class: "hint" }, t("lead_file_hint")));
+  const file = h("input", { type: "file", class: "unseen", id: "lead-file", accept: ".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.gz", on: { change: choose } });
+  const chooser = h("div", { class: "chooser" }, h("label", { class: "drop", on: { dragover: (e) => e.preventDefault(), drop: dropped } }, h("span", { class: "action" }, t("lead_file")), file), h("p", { class: "hint" }, t("lead_file_hint")));
   const result = h("div", { class: "file-result" });
   const choices = choicesForm(lookAgain);
   const actions = h("div", { class: "file-actions" });
@@ -27,6 +27,12 @@ export function filesPart(path, loaded) {
   let asking = false; // whether choices changed while the file was being read
 
   const at = (rest = "") => `${path}/files/${upload.id}${rest}`;
+
+  function dropped(event) {
+    event.preventDefault();
+    file.files = event.dataTransfer.files;
+    choose();
+  }
 
   async function choose() {
     const chosen = file.files[0];
@@ -230,7 +236,7 @@ export function exportPart(path) {
     const before = shown && JSON.parse(shown)?.state;
     shown = words;
     fill(state, held ? EXPORTS[held.state](held, path) : null);
-    if (before === "running" && held) announce(state.textContent);
+    if (before === "running" && held) announce(state.firstChild.textContent);
   }
 
   return {
