@@ -45,7 +45,8 @@ def stated(kind: str, record: Mapping[str, Any]) -> Stated:
     places = {id_: place for place, tier in enumerate(_tiers(record)) for id_ in tier}
     if len(places) < 2:
         return {}
-    return {kind: tuple(_order(places.get(a), places.get(b)) for a, b in combinations(ids, 2))}
+    at = [places.get(id_) for id_ in ids]
+    return {kind: tuple([_order(a, b) for a, b in combinations(at, 2)])}
 
 
 def _tiers(record: Mapping[str, Any]) -> list[list[str]]:
@@ -70,9 +71,13 @@ def compare(one: Stated, other: Stated) -> Iterator[tuple[str, int, int]]:
         theirs = other.get(what)
         if theirs is None:
             continue
-        n = sum(1 for a, b in zip(mine, theirs, strict=True) if a and b)
+        agreed = n = 0
+        for a, b in zip(mine, theirs, strict=True):
+            if a and b:
+                n += 1
+                agreed += a == b
         if n:
-            yield what, sum(1 for a, b in zip(mine, theirs, strict=True) if a and a == b), n
+            yield what, agreed, n
 
 
 def add_task(pairs: Pairs, said: Iterable[tuple[str, Stated]], sign: int = 1) -> None:

@@ -76,7 +76,9 @@ class Figures:
 
     def person(self, person: str) -> PersonFigures:
         """Somebody's figures; empty ones when they have done nothing."""
-        return self.people.setdefault(person, PersonFigures())
+        if person not in self.people:
+            self.people[person] = PersonFigures()
+        return self.people[person]
 
 
 def read_figures(
@@ -115,7 +117,8 @@ def _all(tx: Tx, project: int, made: Figures) -> Iterator[tuple[list[Any], None]
     last = 0
     while True:
         end = tx.value(
-            "SELECT MAX(id) FROM (SELECT id FROM tasks WHERE project = :project AND id > :last ORDER BY id"
+            # The plus keeps SQLite to the order of the ids: by project it would sort them all for each chunk.
+            "SELECT MAX(id) FROM (SELECT id FROM tasks WHERE +project = :project AND id > :last ORDER BY id"
             " LIMIT :chunk) t",
             project=project,
             last=last,
@@ -124,7 +127,7 @@ def _all(tx: Tx, project: int, made: Figures) -> Iterator[tuple[list[Any], None]
         if end is None:
             return
         rows = tx.all(
-            COLUMNS + " WHERE t.project = :project AND t.id > :last AND t.id <= :end AND j.annotator_kind = 'person'"
+            COLUMNS + " WHERE j.project = :project AND t.id > :last AND t.id <= :end AND j.annotator_kind = 'person'"
             " ORDER BY t.id",
             project=project,
             last=last,

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from conftest import ROOT
 from fastapi.testclient import TestClient
 from made import add, answer, load, rows
+from serving import add_person, opened, served
 
 from annotate import accounts, answers, assign, exporting, projects, uploads
 from annotate.app import build_app
@@ -76,10 +78,10 @@ def jsonl(*lines: Any) -> bytes:
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
-    opened = open_store(store_url, durable=False)
-    load(opened, rows(4))
-    yield opened
-    opened.close()
+    made = open_store(store_url, durable=False)
+    load(made, rows(4))
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -441,3 +443,22 @@ def test_the_stores_address_goes_by_the_environment_one_child_a_project_ended_wi
     assert "--project=p" in command
     assert not any("://" in word for word in command)
     assert environment["CONCORD_STORE"].startswith("postgresql" if store.postgresql else "sqlite:////")
+
+
+def test_a_server_that_is_stopped_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole server, Gradio in it and all: its end reaches what runs for leads."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    url = f"sqlite:///{tmp_path}/whole.db"
+    with opened(url) as store:
+        load(store, rows(1))
+    link = add_person(url, "Lea", ["p"], role="admin")
+    with served(url) as server, httpx.Client(base_url=server.url) as http:
+        http.post(f"/join/{link}")
+        headers = {"X-CSRF": http.cookies["csrf"]}
+        sent = http.post("/api/lead/p/files?name=a.jsonl", content=jsonl(*LINES), headers=headers)
+        assert sent.status_code == 200, sent.text
+        assert list((tmp_path / "temporary").glob("concord-files-*/*"))
+        server.stop()
+        assert not list((tmp_path / "temporary").glob("concord-files-*/*"))
+        assert "Traceback" not in server.errors()
