@@ -24,19 +24,21 @@ export function lengthOf(texts) {
 export function foldButton(text, name, length, folds) {
   const button = h("button", { class: "quiet fold", type: "button", hidden: true });
 
-  function fit() {
-    if (!text.isConnected) return;
-    const limit = window.innerHeight * LIMIT;
-    const long = text.scrollHeight > limit * SLACK && !folds.whole();
+  // Measured and drawn apart: with all texts measured before any is drawn, the page is laid out once.
+  const read = () => ({ height: text.scrollHeight, top: text.scrollTop, limit: Math.round(window.innerHeight * LIMIT) });
+
+  function write({ height, top, limit }) {
+    const long = height > limit * SLACK && !folds.whole();
     const folded = long && !folds.open.has(name);
     text.classList.toggle("folded", folded);
-    text.style.maxHeight = folded ? `${Math.round(limit)}px` : "";
+    text.classList.toggle("at-end", !folded || top + limit >= height - EDGE);
+    text.style.maxHeight = folded ? `${limit}px` : "";
     button.hidden = !long;
     button.setAttribute("aria-expanded", String(!folded));
     button.textContent = folded ? t("show_all", { length }) : t("fold");
-    atEnd();
   }
 
+  const fit = () => text.isConnected && write(read());
   const atEnd = () => text.classList.toggle("at-end", text.scrollTop + text.clientHeight >= text.scrollHeight - EDGE);
 
   /** Fold or unfold so that one thing stays where it is on the screen, and with it the reader. */
@@ -58,8 +60,14 @@ export function foldButton(text, name, length, folds) {
   });
   const watch = new ResizeObserver(fit); // fonts, formulas, the text's size, the window
   for (const box of [text, ...text.children]) watch.observe(box);
-  folds.fits.push(fit);
+  folds.fits.push({ read, write });
   return button;
+}
+
+/** Fold or unfold all texts of a task as they should be now. */
+export function fitAll({ fits }) {
+  const measured = fits.map((one) => one.read());
+  fits.forEach((one, i) => one.write(measured[i]));
 }
 
 /** A dialogue's turns: all, or the last ones below a button that shows the others. */
@@ -85,7 +93,7 @@ export function foldTurns(turns, folds) {
 
   button.addEventListener("click", () => turn(!folds.open.has(earlier.id)));
   earlier.addEventListener("beforematch", () => turn(true));
-  folds.fits.push(fit);
+  folds.fits.push({ read: () => null, write: fit });
   fit();
   return [button, earlier, ...turns.slice(hidden)];
 }

@@ -2,6 +2,7 @@
 
 import { comparison, unmark } from "./compare.js";
 import { announce, h } from "./dom.js";
+import { fitAll } from "./fold.js";
 import { lang, t } from "./words.js";
 
 const KEPT = "concord:reading";
@@ -45,7 +46,7 @@ export function readingAids(note) {
     parts.smaller.setAttribute("aria-disabled", String(settings.size === SIZES[0]));
     parts.larger.setAttribute("aria-disabled", String(settings.size === SIZES.at(-1)));
     for (const [name, box] of Object.entries(parts.boxes)) box.checked = name === "differences" ? Boolean(differing?.isOn()) : settings[name];
-    for (const fit of folds.fits) fit();
+    fitAll(folds);
   }
 
   function resize(by) {
@@ -194,6 +195,5 @@ function keepClear(page, bar) {
     root.scrollPaddingBottom = `${under + (bar.hidden ? 0 : bar.offsetHeight + 8) + 8}px`;
   };
   const watch = new ResizeObserver(measure);
-  for (const box of [...above, prompt, panel, bar, page]) watch.observe(box);
-  measure();
+  for (const box of [...above, prompt, panel, bar, page]) watch.observe(box); // tells of each once, before it is painted
 }
