@@ -363,6 +363,7 @@ CHANGING = [
     ("POST", "/api/leases/{token}/renew"),
     ("POST", "/api/leases/{token}/submit"),
     ("POST", "/api/leases/{token}/skip"),
+    ("POST", "/api/leases/{token}/release"),
     ("POST", "/api/judgments/{judgment}/revise"),
 ]
 READING = [("GET", "/api/me"), ("GET", "/api/projects/p/mine"), ("GET", "/api/projects/p/guidelines")]
@@ -668,6 +669,7 @@ def test_the_routes_of_the_label_path_are_in_openapi(app: Any) -> None:
         "/api/leases/{token}/renew",
         "/api/leases/{token}/submit",
         "/api/leases/{token}/skip",
+        "/api/leases/{token}/release",
         "/api/judgments/{judgment}/revise",
         "/api/signout",
     }
