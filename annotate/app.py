@@ -6,20 +6,17 @@ Gradio is mounted, since Gradio answers everything else.
 
 import mimetypes
 from pathlib import Path
-from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
-from annotate import accounts, assign, lead_routes, routes
+from annotate import accounts, assign, lead_routes, routes, signin
 from annotate.middleware import Guard
 from annotate.render_code import highlight_css
 from annotate.session import Sessions
-from annotate.signin_page import join_html, signin_html
-from annotate.throttle import Throttle
 from data.errors import ConcordError, NotThere, Refused, StoreDown, one_line
 from data.store import Store
 
@@ -62,7 +59,7 @@ def build_app(store: Store, *, base: str = "", lease_ms: int = assign.LEASE_MS, 
     app.include_router(routes.router(store, sessions, lease_ms), prefix=base)
     app.include_router(lead_routes.router(store, sessions, works), prefix=base)
     app.state.works = works
-    _sign_in(app, store, sessions, base)
+    app.include_router(signin.router(store, sessions, base))
     _files(app, base)
     app.add_middleware(Guard, sessions=sessions, base=base)
     app.add_middleware(GZipMiddleware, minimum_size=1000)
@@ -109,80 +106,6 @@ def _errors(app: FastAPI) -> None:
     def refused_by_framework(_: Request, error: HTTPException) -> JSONResponse:
         code = {404: "not_there", 405: "not_there"}.get(error.status_code, "bad_input")
         return said(error.status_code, code, one_line(str(error.detail)))
-
-
-def _sign_in(app: FastAPI, store: Store, sessions: Sessions, base: str) -> None:
-    throttle = Throttle()
-
-    def language(request: Request) -> str:
-        chosen = request.cookies.get("lang", "")
-        accepted = request.headers.get("accept-language", "").lower()
-        return "zh" if chosen == "zh" or (not chosen and accepted.startswith("zh")) else "en"
-
-    def local(path: str) -> str:
-        """A place of ours to go to next, never another site's."""
-        ours = path.startswith(f"{base}/") and not path.startswith("//") and "\\" not in path
-        return path if ours and path.isprintable() else f"{base}/"
-
-    async def fields(request: Request) -> dict[str, str]:
-        body = (await request.body()).decode("utf-8", "replace")
-        return {key: values[-1] for key, values in parse_qs(body, keep_blank_values=True).items()}
-
-    @app.get(f"{base}/signin", response_class=HTMLResponse, include_in_schema=False)
-    def show_signin(request: Request) -> HTMLResponse:
-        place = local(request.query_params.get("next", ""))
-        return HTMLResponse(signin_html(language(request), place, base=base))
-
-    @app.post(f"{base}/signin", include_in_schema=False)
-    async def sign_in(request: Request) -> Response:
-        from starlette.concurrency import run_in_threadpool
-
-        form = await fields(request)
-        name, place = form.get("name", "").strip()[:200], local(form.get("next", ""))
-
-        def check() -> tuple[accounts.Person | None, str]:
-            if not throttle.allows(name):
-                return None, "too_many"
-            with store.read() as tx:
-                person = accounts.check_password(tx, name, form.get("password", "")[:1000])
-            throttle.note(name, person is not None)
-            return person, "wrong"
-
-        person, why = await run_in_threadpool(check)
-        if person is None:
-            page = signin_html(language(request), place, error=why, name=name, base=base)
-            return HTMLResponse(page, 429 if why == "too_many" else 401)
-        response = RedirectResponse(place, 303)
-        sessions.sign_in(request, response, person)
-        return response
-
-    @app.get(f"{base}/join/{{link}}", response_class=HTMLResponse, include_in_schema=False)
-    def show_join(request: Request, link: str) -> HTMLResponse:
-        # Only shown: a mail program that looks at a link in advance must not use it up.
-        with store.read() as tx:
-            person = accounts.link_owner(tx, link)
-        if person is None:
-            return HTMLResponse(join_html(language(request), link, "", error="link_over", base=base), 410)
-        return HTMLResponse(join_html(language(request), link, person.name, base=base))
-
-    @app.post(f"{base}/join/{{link}}", include_in_schema=False)
-    async def join(request: Request, link: str) -> Response:
-        from starlette.concurrency import run_in_threadpool
-
-        form = await fields(request)
-
-        def use() -> accounts.Person:
-            return store.change(lambda tx: accounts.use_link(tx, link, form.get("password", "")[:1000]))
-
-        try:
-            person = await run_in_threadpool(use)
-        except Refused as refusal:
-            name = form.get("name", "")
-            page = join_html(language(request), link, name, error=refusal.code, base=base)
-            return HTMLResponse(page, 410 if refusal.code == "link_over" else 422)
-        response = RedirectResponse(f"{base}/", 303)
-        sessions.sign_in(request, response, person)
-        return response
 
 
 def _files(app: FastAPI, base: str) -> None:

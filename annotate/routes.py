@@ -8,24 +8,27 @@ import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from annotate import answers, assign
 from annotate.accounts import Person, role_in
 from annotate.assign import Lease
+from annotate.history import Kind, Wanted, day_start, my_days, my_judgments
 from annotate.present import Answer, answer_fields, answer_view, task_view
 from annotate.projects import Project, all_projects, find_project, guidelines
+from annotate.remaining import remaining
 from annotate.render import render_guidelines
 from annotate.session import Sessions, check_csrf
 from data.errors import NotThere, Refused
-from data.records import Judgment, canonical
+from data.records import Judgment, Verdict, canonical
 from data.store import Store, Tx
-from data.text import excerpt
 
 T = TypeVar("T")
 MAX_DRAFT = 2_000_000  # characters
 MAX_NUMBER = 2**53  # the largest whole number a browser counts to
+UtcOffset = Annotated[int, Header(alias="X-UTC-Offset", ge=-12 * 60, le=14 * 60)]
+"""Minutes the person's clock is ahead of UTC: their day is theirs, not the server's."""
 SkipReason = Literal["too_long", "not_my_language", "not_my_field", "upsetting", "broken", "other"]
 
 
@@ -56,8 +59,8 @@ class SkipBody(BaseModel):
     comment: str = Field("", max_length=2000)
 
 
-def progress(tx: Tx, project: Project, person: str, day_ms: int = 24 * 3600 * 1000) -> dict[str, int]:
-    """Where this person and the project stand; today is the day in UTC."""
+def progress(tx: Tx, project: Project, person: str, utc_offset: int) -> dict[str, int]:
+    """Where this person and the project stand; today is the day where the person is."""
     mine = tx.value(
         "SELECT done FROM members WHERE project = :project AND annotator = :person", project=project.id, person=person
     )
@@ -66,7 +69,7 @@ def progress(tx: Tx, project: Project, person: str, day_ms: int = 24 * 3600 * 10
         " AND supersedes IS NULL",
         project=project.id,
         person=person,
-        since=tx.now() // day_ms * day_ms,
+        since=day_start(tx.now(), utc_offset),
     )
     return {
         "mine": mine or 0,
@@ -122,14 +125,16 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         return store.change(lambda tx: work(tx, sessions.require(tx, request)))
 
     @api.get("/me")
-    def me(request: Request) -> dict[str, Any]:
+    def me(request: Request, utc_offset: UtcOffset = 0) -> dict[str, Any]:
         """Who is signed in, and their projects."""
         with store.read() as tx:
             person = sessions.require(tx, request)
             return {
                 "person": {"id": person.id, "name": person.name},
                 "languages": person.languages,
-                "projects": [_project_view(tx, p, person) for p in all_projects(tx) if role_in(tx, p.id, person.id)],
+                "projects": [
+                    _project_view(tx, p, person, utc_offset) for p in all_projects(tx) if role_in(tx, p.id, person.id)
+                ],
             }
 
     @api.get("/projects/{project}/guidelines")
@@ -140,28 +145,31 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         return {"version": version, "texts": {language: render_guidelines(text) for language, text in texts.items()}}
 
     @api.post("/projects/{project}/next", dependencies=changing)
-    def next_task(request: Request, project: str, ahead: bool = False) -> dict[str, Any]:
+    def next_task(
+        request: Request, project: str, ahead: bool = False, utc_offset: UtcOffset = 0
+    ) -> dict[str, Any]:
         """The task to judge now; asked again, the same one until it is submitted or skipped.
 
         With `ahead`, the one after it, where there is plenty; the page renews it when it shows it.
         """
 
-        def work(tx: Tx, person: Person) -> tuple[Callable[[], dict[str, Any]] | None, str | None, int, dict[str, int]]:
+        def work(tx: Tx, person: Person) -> tuple[Callable[[], dict[str, Any]] | None, dict[str, Any]]:
             found = _member(tx, project, person)
+            stand = progress(tx, found, person.id, utc_offset)
             if ahead and not assign.plenty(tx, found.id):
-                return None, "not_ahead", 0, progress(tx, found, person.id)
+                return None, {"reason": "not_ahead", "progress": stand}
             try:
                 lease = assign.claim(tx, found.id, person.id, lease_ms=lease_ms, holding=2 if ahead else 1)
             except Refused as refusal:
                 if refusal.code != "paused":
                     raise
-                return None, "paused", 0, progress(tx, found, person.id)
+                return None, {"reason": "paused", "progress": stand}
             if lease is None:
-                return None, "none_left", with_others(tx, found, person), progress(tx, found, person.id)
-            return _lease_view(tx, lease, found), None, 0, progress(tx, found, person.id)
+                return None, {"reason": "none_left", "progress": stand, **remaining(tx, found, person)}
+            return _lease_view(tx, lease, found), {"reason": None, "progress": stand}
 
-        view, reason, others, stand = as_person(request, work)
-        return {"task": view() if view else None, "reason": reason, "with_others": others, "progress": stand}
+        view, around = as_person(request, work)
+        return {"task": view() if view else None, **around}
 
     @api.put("/leases/{token}/draft", dependencies=changing)
     def put_draft(request: Request, token: str, body: DraftBody) -> dict[str, int]:
@@ -182,7 +190,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         return {"expires_in_s": lease_ms // 1000}
 
     @api.post("/leases/{token}/submit", dependencies=changing)
-    def submit(request: Request, token: str, body: SubmitBody) -> dict[str, Any]:
+    def submit(request: Request, token: str, body: SubmitBody, utc_offset: UtcOffset = 0) -> dict[str, Any]:
         """Hand in an answer; sent twice with one token it is kept once."""
 
         def work(tx: Tx, person: Person) -> dict[str, Any]:
@@ -196,21 +204,21 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
                 fields["active_seconds"] = body.active_ms / 1000
                 fields["guideline_version"] = guidelines(tx, project.id)[0]
                 outcome = answers.submit(tx, person.id, token, fields, body.shown_ms)
-            stand = progress(tx, find_project(tx, project.name), person.id)
+            stand = progress(tx, find_project(tx, project.name), person.id, utc_offset)
             kept = {"judgment": outcome.judgment, "state": outcome.state}
             return {**kept, "progress": stand, "paused": project.paused}
 
         return as_person(request, work)
 
     @api.post("/leases/{token}/skip", dependencies=changing)
-    def skip(request: Request, token: str, body: SkipBody) -> dict[str, Any]:
+    def skip(request: Request, token: str, body: SkipBody, utc_offset: UtcOffset = 0) -> dict[str, Any]:
         """Give the task back with a reason; it goes to others."""
 
         def work(tx: Tx, person: Person) -> dict[str, Any]:
             lease = assign.lease_of(tx, token, person.id)
             answers.skip(tx, person.id, token, body.reason, body.comment.replace("\0", ""))
             project = find_project(tx, lease.task.project)
-            return {"progress": progress(tx, project, person.id), "paused": project.paused}
+            return {"progress": progress(tx, project, person.id, utc_offset), "paused": project.paused}
 
         return as_person(request, work)
 
@@ -225,11 +233,24 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         project: str,
         limit: int = 50,
         before: Annotated[int | None, Query(ge=-MAX_NUMBER, le=MAX_NUMBER)] = None,
+        q: Annotated[str, Query(max_length=200)] = "",
+        kind: Kind | None = None,
+        verdict: Verdict | None = None,
+        flagged: bool = False,
     ) -> dict[str, Any]:
-        """One's own judgments, the newest first; only the latest form of each."""
+        """One's own judgments, the newest first, all or those that hold a text; only the latest form of each."""
+        wanted = Wanted(q.replace("\0", "").strip(), kind, verdict, flagged)
         with store.read() as tx:
             person = sessions.require(tx, request)
-            return my_judgments(tx, _member(tx, project, person), person.id, max(1, min(limit, 200)), before)
+            found = _member(tx, project, person)
+            return my_judgments(tx, found, person.id, max(1, min(limit, 200)), before, wanted)
+
+    @api.get("/projects/{project}/days")
+    def days(request: Request, project: str, utc_offset: UtcOffset = 0) -> dict[str, Any]:
+        """What one did in the last days, and one's pace."""
+        with store.read() as tx:
+            person = sessions.require(tx, request)
+            return my_days(tx, _member(tx, project, person), person.id, utc_offset)
 
     @api.post("/judgments/{judgment}/revise", dependencies=changing)
     def revise(request: Request, judgment: str) -> dict[str, Any]:
@@ -251,8 +272,8 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
     return api
 
 
-def _project_view(tx: Tx, project: Project, person: Person) -> dict[str, Any]:
-    stand = progress(tx, project, person.id)
+def _project_view(tx: Tx, project: Project, person: Person, utc_offset: int) -> dict[str, Any]:
+    stand = progress(tx, project, person.id, utc_offset)
     return {
         "name": project.name,
         "title": project.settings["title"] or project.name,
@@ -264,50 +285,4 @@ def _project_view(tx: Tx, project: Project, person: Person) -> dict[str, Any]:
         "guideline_version": guidelines(tx, project.id)[0],
         "paused": project.paused,
         "content_warning": project.settings["content_warning"],
-    }
-
-
-def with_others(tx: Tx, project: Project, person: Person) -> int:
-    """Tasks that somebody else holds and that this person would be given if they came back."""
-    return int(
-        tx.all(
-            "SELECT COUNT(DISTINCT s.task) FROM slots s JOIN tasks t ON t.id = s.task JOIN lanes l ON l.id = t.lane"
-            " WHERE s.project = :project AND s.state = 1 AND s.annotator <> :person AND l.language IN :languages"
-            " AND NOT EXISTS (SELECT 1 FROM slots m WHERE m.task = s.task AND m.annotator = :person AND m.state > 0)"
-            " AND NOT EXISTS (SELECT 1 FROM passes x WHERE x.task = s.task AND x.annotator = :person)"
-            " AND NOT EXISTS (SELECT 1 FROM authors a WHERE a.task = s.task AND a.annotator = :person)",
-            project=project.id,
-            person=person.id,
-            languages=["", *person.languages],
-        )[0][0]
-    )
-
-
-def my_judgments(tx: Tx, project: Project, person: str, limit: int, before: int | None) -> dict[str, Any]:
-    """A page of somebody's judgments; `before` is the `n` of the last one seen."""
-    rows = tx.all(
-        "SELECT j.id, j.at_ms, j.verdict, j.state, t.kind, r.record FROM judgments j JOIN tasks t ON t.id = j.task"
-        " JOIN task_records r ON r.task = j.task"
-        " WHERE j.annotator = :person AND j.project = :project AND j.at_ms < :before"
-        " AND NOT EXISTS (SELECT 1 FROM judgments k WHERE k.supersedes = j.id)"
-        " ORDER BY j.at_ms DESC LIMIT :limit",
-        person=person,
-        project=project.id,
-        before=before if before is not None else 1 << 62,
-        limit=limit + 1,
-    )
-    return {
-        "judgments": [
-            {
-                "id": row.id,
-                "at": answers.iso(row.at_ms),
-                "kind": row.kind,
-                "verdict": row.verdict,
-                "state": row.state,
-                "excerpt": excerpt(json.loads(row.record)["prompt"]["messages"][-1]["content"], 120),
-                "n": row.at_ms,
-            }
-            for row in rows[:limit]
-        ],
-        "more": len(rows) > limit,
     }

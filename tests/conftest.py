@@ -20,6 +20,7 @@ import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from serving import Server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -208,3 +209,21 @@ def browser(chromium: str) -> "Iterator[Browser]":
         started = playwright.chromium.launch(**options)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
+    """A server over a store of the file's own, for tests that make a project each."""
+    from serving import served
+
+    with served(f"sqlite:///{tmp_path_factory.mktemp('served')}/store.db") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _leave(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a test everybody closes their browser."""
+    yield
+    if "browser" in request.fixturenames:
+        for context in request.getfixturevalue("browser").contexts:
+            context.close()

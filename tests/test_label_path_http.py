@@ -366,7 +366,12 @@ CHANGING = [
     ("POST", "/api/leases/{token}/release"),
     ("POST", "/api/judgments/{judgment}/revise"),
 ]
-READING = [("GET", "/api/me"), ("GET", "/api/projects/p/mine"), ("GET", "/api/projects/p/guidelines")]
+READING = [
+    ("GET", "/api/me"),
+    ("GET", "/api/projects/p/mine"),
+    ("GET", "/api/projects/p/days"),
+    ("GET", "/api/projects/p/guidelines"),
+]
 BODIES: dict[str, Any] = {
     "draft": {"seq": 1, "answer": {}},
     "submit": {"answer": ANSWERED},
@@ -665,6 +670,7 @@ def test_the_routes_of_the_label_path_are_in_openapi(app: Any) -> None:
         "/api/projects/{project}/guidelines",
         "/api/projects/{project}/next",
         "/api/projects/{project}/mine",
+        "/api/projects/{project}/days",
         "/api/leases/{token}/draft",
         "/api/leases/{token}/renew",
         "/api/leases/{token}/submit",

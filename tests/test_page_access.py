@@ -1,7 +1,7 @@
 """The pages for everybody, and for nobody else: axe finds nothing, nothing is asked of other sites, nothing leaks."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -10,7 +10,7 @@ from conftest import ROOT
 from hands import CRITERIA, PHONE, arrive, onward, press, project
 from made import rows
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from serving import Server, add_person, load, opened, served
+from serving import Server, add_person, load, opened
 
 from annotate import projects
 
@@ -19,24 +19,11 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(f"sqlite:///{tmp_path_factory.mktemp('access')}/store.db") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def sample(server: Server) -> str:
     """The bundled tasks: code, tables, formulas, several turns, right-to-left text, an empty answer."""
     texts = {code: (SAMPLE / f"guidelines.{code}.md").read_text("utf-8") for code in ("en", "zh")}
     load(server.store_url, SAMPLE / "tasks.jsonl", "sample", overlap=50, guidelines=texts)
     return "sample"
-
-
-@pytest.fixture(autouse=True)
-def _leave(browser: Browser) -> Iterator[None]:
-    yield
-    for context in browser.contexts:
-        context.close()
 
 
 def settled(page: Page) -> None:
@@ -99,8 +86,16 @@ def walk(page: Page, server: Server, names: dict[str, str], link: str, look: Cal
     page.locator(".all-bad input").check()
     look("ranking, all bad")
     press(page, "?")
-    page.locator("dialog .keytable").wait_for()
+    page.locator("dialog .keytable").first.wait_for()
     look("keys")
+    page.locator(".keycap").first.click()
+    press(page, "x")
+    page.locator(".swap").wait_for()
+    look("keys, a swap offered")
+    press(page, "Escape")
+    page.get_by_role("navigation").get_by_role("button").nth(1).click()
+    page.locator(".segments").first.wait_for()
+    look("settings")
     press(page, "Escape", "s")
     page.locator("#skip-reason").wait_for()
     look("skip")
@@ -269,14 +264,15 @@ def test_the_focus_is_always_seen_and_goes_in_reading_order(server: Server, brow
 
 def test_single_keys_can_be_switched_off(server: Server, browser: Browser) -> None:
     page = arrive(browser, server, project(server, rows(1)))
-    page.get_by_role("button", name="Keys").click()
+    press(page, "?")
     page.get_by_label("Use single keys").uncheck()
     press(page, "Escape", "a", "?", "s")
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert page.locator(".unplaced .chip").count() == 3
-    page.get_by_role("button", name="Keys").click()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("button", name="See and change the keys").click()
     page.get_by_label("Use single keys").check()
-    press(page, "Escape", "a")
+    press(page, "Escape", "Escape", "a")
     assert page.locator(".unplaced .chip").count() == 2
 
 

@@ -1,10 +1,8 @@
 """What goes wrong while people work, in a real browser: the page says so, keeps the work, and goes on by itself."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from conftest import Postgres
 from hands import arrive, kept, press, project, saved
 from made import load as load_made
@@ -17,19 +15,6 @@ from data import ledger
 from data.store import Store
 
 SLOW = 20_000  # milliseconds: the page tries again every 2.5 s, and a loaded machine is slow
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(f"sqlite:///{tmp_path_factory.mktemp('failures')}/store.db") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _leave(browser: Browser) -> Iterator[None]:
-    yield
-    for context in browser.contexts:
-        context.close()
 
 
 def said(page: Page, words: str) -> None:

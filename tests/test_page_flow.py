@@ -1,7 +1,6 @@
 """People at work in a real browser: what they do on the page is what the store keeps."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +8,9 @@ import pytest
 from hands import CRITERIA, PHONE, arrive, kept, onward, places, press, project, saved, submit, tab_to, texts
 from made import rows
 from playwright.sync_api import Browser, Page, Route, expect
-from serving import Server, add_person, load, opened, served, sign_in
+from serving import Server, add_person, load, opened, sign_in
 
 from annotate import projects
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(f"sqlite:///{tmp_path_factory.mktemp('flow')}/store.db") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _leave(browser: Browser) -> Iterator[None]:
-    yield
-    for context in browser.contexts:
-        context.close()
 
 
 def last(server: Server, name: str) -> dict[str, Any]:
@@ -162,7 +148,9 @@ def test_switching_language_and_theme_keeps_the_draft(server: Server, browser: B
     page = arrive(browser, server, project(server, rows(1)))
     press(page, "b", "c")
     page.locator("#comment").fill("kept")
+    page.get_by_role("button", name="Settings").click()
     page.get_by_role("button", name="Dark").click()
+    expect(page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
     assert places(page) == {"B": 1, "C": 2}
     with page.expect_navigation():
         page.get_by_role("button", name="中文").click()
@@ -637,7 +625,7 @@ def test_tasks_that_are_with_others_are_said(server: Server, browser: Browser) -
     name = project(server, rows(1))
     arrive(browser, server, name)
     page = arrive(browser, server, name, wait=".nothing")
-    expect(page.locator(".nothing")).to_contain_text("With others now, and perhaps back later: 1.")
+    expect(page.locator(".nothing")).to_contain_text("1 is with others.")
 
 
 def test_a_paused_project_says_so(server: Server, browser: Browser) -> None:

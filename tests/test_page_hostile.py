@@ -1,13 +1,12 @@
 """What a model may write and the page must bear: nothing runs, nothing loads, all is readable, work goes on."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hands import PHONE, arrive, kept, onward, press, project, submit, texts
 from made import load
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from serving import Server, add_person, opened, served
+from serving import Server, add_person, opened
 
 from annotate import projects
 from data.formats.rows import Row
@@ -87,18 +86,9 @@ def hostile_row(key: str, prompt: str, answers: list[str]) -> Row:
     return Row(1, "rows, line 1", key, asked, made)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(f"sqlite:///{tmp_path_factory.mktemp('hostile')}/store.db") as running:
-        yield running
-
-
 @pytest.fixture
-def seen(browser: Browser, server: Server) -> Iterator["Seen"]:
-    watching = Seen(browser, server)
-    yield watching
-    for context in browser.contexts:
-        context.close()
+def seen(browser: Browser, server: Server) -> "Seen":
+    return Seen(browser, server)
 
 
 class Seen:

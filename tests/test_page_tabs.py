@@ -1,30 +1,16 @@
 """The page beside other tabs and sessions, and while one reads: nothing is lost, nothing moves by surprise."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hands import CRITERIA, PHONE, arrive, kept, onward, places, press, project, saved, submit, texts
 from made import rows
 from playwright.sync_api import Browser, Page, Route, expect
-from serving import Server, add_person, opened, served, sign_in
+from serving import Server, add_person, opened, sign_in
 
 from annotate import projects
 
 ON_A_PHONE: dict[str, Any] = PHONE
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(f"sqlite:///{tmp_path_factory.mktemp('tabs')}/store.db") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _leave(browser: Browser) -> Iterator[None]:
-    yield
-    for context in browser.contexts:
-        context.close()
 
 
 def beside(page: Page) -> Page:

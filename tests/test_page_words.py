@@ -2,14 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from hands import CRITERIA, arrive, onward, press, project
 from made import rows
 from playwright.sync_api import Browser, Page
-from serving import Server, add_person, opened, served
+from serving import Server, add_person, opened
 
 from annotate import projects
 from annotate.signin_page import WORDS as SIGN_IN_WORDS
@@ -21,17 +19,29 @@ HOLES = re.compile(r"\{(\w+)\}")
 
 # Keys put together in the code: t(`skip_${reason}`) and its like, with everything that can stand in the hole.
 FAMILIES = {
-    "does_${r}": "letter digit equals arrows zero x strength submit undo source notes comment skip reading"
-    " compare step help",
     "aid_${name}": "differences step wrap pin whole",
+    "better_by_${said.strength}": "1 2 3",
+    "does_${place}_${action}": " ".join(
+        f"{place}_{what}"
+        for place, all_ in {
+            "ranking": "letter tie digit out arrows bad",
+            "ab": "side strength tie bad",
+            "rating": "letter digit arrows bad",
+            "task": "submit undo back source notes comment skip reading compare step help",
+            "lists": "choose walk search",
+        }.items()
+        for what in all_.split()
+    ),
     "do_${view.kind}": "ranking ab rating",
     "error_${failure.code}": "offline store_down signed_out other_person not_a_member lease_over superseded csrf"
     " not_there bad_answer paused",
     "flag_${flag}": "harmful factually_wrong private_data refusal broken",
-    "key_${r}": "letter digit equals arrows zero x strength submit undo source notes comment skip reading"
-    " compare step help",
+    "key_${what}": "letter digit arrows side strength submit back choose walk",
+    "keys_of_${place}": "ranking ab rating task lists",
+    "keys_refused_${refused}": "names unusable held",
     "kind_${j.kind}": "ranking ab rating",
     "kind_${k}": "ranking ab rating",
+    "kind_${kind}": "ranking ab rating",
     "role_${view.role}": "system user assistant tool",
     "said_${choice}": "A B tie all_bad",
     "said_${current()}": "A B tie all_bad",
@@ -43,7 +53,6 @@ FAMILIES = {
     "do_${task.kind}": "ranking ab rating",
     "verdict_${j.verdict}": "answered all_bad cannot_judge",
     "kind_${one.kind}": "ranking ab rating",
-    "kind_${kind}": "ranking ab rating",
     "lead_compared_${one.kind}": "ranking ab rating",
     "lead_error_${failure.code}": "not_a_lead too_large loading not_ready busy exporting"
     " already_there deactivated no_account other_projects last_lead yourself cut_off",
@@ -59,7 +68,12 @@ FAMILIES = {
     "lead_role_${one.role}": "annotator reviewer admin",
     "lead_role_${data.role}": "annotator reviewer admin",
     "lead_role_${role.value}": "annotator reviewer admin",
+    "verdict_${verdict}": "answered all_bad cannot_judge",
 }
+# The forms a number of things takes, by the plural rules of each language (CLDR).
+FORMS = {"en": {"one", "other"}, "zh": {"other"}}
+FORM = re.compile(r"_(one|other)$")
+PLURALS = {key.removesuffix("_one") for key in WORDS["en"] if key.endswith("_one")}
 NAMED_ELSEWHERE = {"saving", "saved"}  # states of the draft (draft.js), which are keys as well
 
 
@@ -69,13 +83,23 @@ NAMED_ELSEWHERE = {"saving", "saved"}  # states of the draft (draft.js), which a
 def test_both_files_have_the_same_keys_with_words_in_each() -> None:
     assert set(WORDS) == {"en", "zh"}
     assert list(WORDS["en"]) == sorted(WORDS["en"])
-    assert list(WORDS["en"]) == list(WORDS["zh"])
+    plain = {lang: [key for key in table if FORM.sub("", key) not in PLURALS] for lang, table in WORDS.items()}
+    assert plain["en"] == plain["zh"]
+    assert list(WORDS["zh"]) == sorted(WORDS["zh"])
     assert not [key for table in WORDS.values() for key, words in table.items() if not words.strip()]
+
+
+def test_a_number_of_things_has_each_form_its_language_needs_and_no_other() -> None:
+    assert "none_with_others" in PLURALS
+    for lang, table in WORDS.items():
+        for base in PLURALS:
+            assert {key for key in table if FORM.sub("", key) == base} == {f"{base}_{form}" for form in FORMS[lang]}
 
 
 def test_each_text_has_the_same_holes_in_both_languages() -> None:
     for key, words in WORDS["en"].items():
-        assert set(HOLES.findall(words)) == set(HOLES.findall(WORDS["zh"][key])), key
+        twin = key if key in WORDS["zh"] else FORM.sub("_other", key)
+        assert set(HOLES.findall(words)) == set(HOLES.findall(WORDS["zh"][twin])), key
 
 
 def test_the_sign_in_pages_have_the_same_words_in_both_languages() -> None:
@@ -89,6 +113,8 @@ def test_every_key_the_modules_use_is_there_and_every_key_there_is_used() -> Non
     code = "\n".join(MODULES.values())
     used = {key for call in re.findall(r"\bt\((.*)", code) for key in re.findall(r'"([a-z]\w+)"', call)}
     used &= set(WORDS["en"])  # a string in the rest of such a line may be something else
+    counted = {key for call in re.findall(r"\bplural\((.*)", code) for key in re.findall(r'"([a-z]\w+)"', call)}
+    used |= {f"{base}_{form}" for base in counted & PLURALS for form in FORMS["en"]}
     direct = set(re.findall(r'\bt\("(\w+)"', code))
     families = set(re.findall(r"\bt\([^`()]*`([^`]*)`", code)) | set(re.findall(r": `(\w+_\$\{[^`]*)`", code))
     assert families <= set(FAMILIES), "a family of keys is not listed here"
@@ -115,6 +141,7 @@ def test_no_visible_words_stand_in_the_modules_themselves() -> None:
                     r"[A-Z]\w*-|/", words
                 )
                 not_ours = {"Accept", "Content-Type", "Enter", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"}
+                not_ours |= {"Escape", "Tab"}
                 assert not sentence or words in allowed | not_ours, f"{name}: {words!r} is not in words/"
 
 
@@ -122,7 +149,7 @@ def test_no_visible_words_stand_in_the_modules_themselves() -> None:
 
 # Latin letters that belong in Chinese too: response letters, keys, and names.
 LATIN = re.compile(r"[A-Za-z]+")
-FINE = re.compile(r"[A-Z]|Ctrl|English|Concord|p|Lin")
+FINE = re.compile(r"[A-Z]|Ctrl|Esc|English|Concord|p|Lin")
 OURS = """() => {
   const skip = '.rendered, .exact, .excerpt, script, style, noscript, template, [lang=en]';
   const found = [];
@@ -135,20 +162,6 @@ OURS = """() => {
   }
   return found.filter(text => text.trim());
 }"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(f"sqlite:///{tmp_path_factory.mktemp('words')}/store.db") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _leave(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "browser" in request.fixturenames:
-        for context in request.getfixturevalue("browser").contexts:
-            context.close()
 
 
 def left_in_english(page: Page) -> list[str]:
@@ -197,6 +210,18 @@ def test_nothing_is_left_in_english_in_a_chinese_session(server: Server, browser
     look("ranking")
     press(page, "?")
     look("keys")
+    page.locator(".keycap").first.click()
+    look("a new key asked for")
+    for key in ("a", "Enter", "x"):
+        press(page, key)
+        look(f"keys, {key} pressed")
+    page.locator(".swap").click()
+    look("keys swapped")
+    page.get_by_role("button", name="恢复全部默认键").click()
+    look("keys as they were")
+    press(page, "Escape")
+    page.get_by_role("button", name="设置").click()
+    look("settings")
     press(page, "Escape", "s")
     look("skip")
     press(page, "Escape", "c")
@@ -206,7 +231,11 @@ def test_nothing_is_left_in_english_in_a_chinese_session(server: Server, browser
     look("a revision")
     page.get_by_role("link", name="我的答案").click()
     page.locator(".judgments a").wait_for()
+    page.locator(".days .plot").wait_for()
     look("my answers")
+    page.locator("#mine-search").fill("nowhere")
+    page.get_by_role("button", name="显示全部").wait_for()
+    look("my answers, nothing found")
     for name, keys in [(ab, "a2"), (rating, "12")]:
         page.goto(f"{server.url}/#/p/{name}")
         page.locator(f".kind-{'ab' if name == ab else 'rating'}").wait_for()
@@ -223,9 +252,11 @@ def test_a_session_in_chinese_says_so_to_screen_readers_and_formats_its_numbers(
 ) -> None:
     page = arrive(browser, server, project(server, rows(1)), locale="zh-CN")
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    page.get_by_role("button", name="设置").click()
     assert page.get_by_role("button", name="English").get_attribute("lang") == "en"
     with page.expect_navigation():
         page.get_by_role("button", name="English").click()
     page.locator("#prompt-title").wait_for()
     assert page.evaluate("document.documentElement.lang") == "en"
+    page.get_by_role("button", name="Settings").click()
     assert page.get_by_role("button", name="中文").get_attribute("lang") == "zh"

@@ -1,6 +1,7 @@
 // A/B: which is better, by how much; or a tie; or both bad.
 
 import { announce, fill, h } from "./dom.js";
+import { actionOf, pressed, shownKey } from "./keys.js";
 import { t } from "./words.js";
 
 const CHOICES = ["A", "tie", "B"];
@@ -8,6 +9,7 @@ const CHOICES = ["A", "tie", "B"];
 export function ab(view, answer, changed) {
   const choices = h("div", { class: "choices", role: "radiogroup", "aria-label": t("which_better") });
   const strengths = h("div", { class: "strengths", role: "radiogroup", "aria-label": t("how_much") });
+  const keys = h("p", { class: "hint keys" });
   const tools = { A: h("div", { class: "places" }), B: h("div", { class: "places" }) };
 
   function choose(choice) {
@@ -55,7 +57,8 @@ export function ab(view, answer, changed) {
   const current = () => (answer.verdict === "all_bad" ? "all_bad" : answer.choice);
 
   function refresh() {
-    radios(choices, [["A", t("better", { letter: "A" }), "A"], ["tie", t("tie"), "="], ["B", t("better", { letter: "B" }), "B"], ["all_bad", t("both_bad"), "X"]], current(), choose);
+    fill(keys, t("keys_ab", { tie: shownKey("tie"), bad: shownKey("bad") }));
+    radios(choices, [["A", t("better", { letter: "A" }), "A"], ["tie", t("tie"), shownKey("tie")], ["B", t("better", { letter: "B" }), "B"], ["all_bad", t("both_bad"), shownKey("bad")]], current(), choose);
     const sided = answer.choice === "A" || answer.choice === "B";
     strengths.hidden = !sided;
     radios(strengths, [1, 2, 3].map((n) => [n, t(`strength_${n}`), String(n)]), answer.strength, strong);
@@ -67,18 +70,19 @@ export function ab(view, answer, changed) {
   }
 
   function key(event) {
-    const pressed = event.key.toUpperCase();
-    if (pressed === "A" || pressed === "B") choose(pressed);
-    else if (event.key === "=" || pressed === "T") choose("tie");
-    else if (pressed === "X") choose("all_bad");
-    else if (/^[123]$/.test(event.key) && CHOICES.includes(answer.choice) && answer.choice !== "tie") strong(Number(event.key));
+    const char = pressed(event);
+    const action = actionOf(event);
+    if (char === "a" || char === "b") choose(char.toUpperCase());
+    else if (action === "tie") choose("tie");
+    else if (action === "bad") choose("all_bad");
+    else if (/^[123]$/.test(char) && CHOICES.includes(answer.choice) && answer.choice !== "tie") strong(Number(char));
     else return false;
     return true;
   }
 
   refresh();
   return {
-    panel: h("section", { class: "kind", "aria-label": t("your_choice") }, h("h2", {}, t("your_choice")), choices, strengths, h("p", { class: "hint keys" }, t("keys_ab"))),
+    panel: h("section", { class: "kind", "aria-label": t("your_choice") }, h("h2", {}, t("your_choice")), choices, strengths, keys),
     tools: (letter) => tools[letter],
     refresh,
     key,

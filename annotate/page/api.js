@@ -27,7 +27,7 @@ const csrf = () => document.cookie.match(/(?:^|; )csrf=([^;]+)/)?.[1] ?? "";
  * `keepalive` lets the request outlive the page (at most 64 kB).
  */
 export async function ask(method, path, body, { keepalive = false, timeout = 12000 } = {}) {
-  const headers = { Accept: "application/json", "X-Person": person };
+  const headers = { Accept: "application/json", "X-Person": person, "X-UTC-Offset": String(-new Date().getTimezoneOffset()) };
   const options = { method, headers, credentials: "same-origin", keepalive, cache: "no-store" };
   if (method !== "GET") {
     headers["Content-Type"] = "application/json";

@@ -15,6 +15,14 @@ export function h(tag, props = {}, ...children) {
   return node;
 }
 
+/** An element of a drawing. */
+export function svg(tag, props = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [key, value] of Object.entries(props)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
 /** Replace what a node holds. */
 export function fill(node, ...children) {
   node.replaceChildren(...children.flat(3).filter((c) => c !== null && c !== undefined && c !== false));

@@ -6,11 +6,14 @@ import { ask, passing } from "./api.js";
 import { promptCard, responseCard } from "./cards.js";
 import { announce, fill, h, typing } from "./dom.js";
 import { activeClock, draftKeeper } from "./draft.js";
+import { minePlace } from "./history.js";
+import { actionOf, keyHint, keysOn } from "./keys.js";
+import { nothingLeft } from "./nothing.js";
 import { skipSheet } from "./pages.js";
 import { ranking, rowsOf, tiersOf } from "./ranking.js";
 import { rating } from "./rating.js";
 import { readingAids } from "./reading.js";
-import { number, t } from "./words.js";
+import { t } from "./words.js";
 
 const KINDS = { ranking, ab, rating };
 const RENEW_MS = 4 * 60_000;
@@ -48,6 +51,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
   let touched = false; // something was said about this task since it is shown
   const ahead = lookAhead(shell.person.id, project, () => task);
   const aids = readingAids(shell.note);
+  let nothing = null; // what is shown while there is no task
 
   const letters = () => task.responses.map((r) => r.letter);
   const wire = () => toWire(task.kind, answer, letters());
@@ -71,6 +75,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
 
   function show(view) {
     done();
+    nothing = nothing?.close() ?? null;
     task = view;
     answer = view.revises ? fromWire(view.revises.answer) : empty();
     keeper = draftKeeper(shell.person.id, view.token, view.draft, (state, what) => (state === "ended" || state === "changed" ? elsewhere(what) : shell.saving(state, what)));
@@ -153,14 +158,14 @@ export function labelScreen(root, shell, project, reviseId = null) {
     submitButton = h("button", { type: "button", class: "submit", on: { click: submit } }, h("span", {}, t(task.revises ? "submit_revised" : "submit")), h("kbd", { "aria-hidden": "true" }, "Ctrl ↵"));
     stateLine = h("p", { class: "state", id: "state" });
     shortLine = h("p", { class: "short" });
-    undoButton = h("button", { type: "button", class: "quiet", on: { click: undo } }, t("undo"));
+    undoButton = h("button", { type: "button", class: "quiet", on: { click: undo } }, t("undo"), keyHint("undo"));
     const expand = h("button", { type: "button", class: "expand quiet", "aria-expanded": "false", on: { click: () => unfold(!panel.classList.contains("open")) } }, t("controls"));
     const unfold = (on) => {
       panel.classList.toggle("open", on);
       expand.setAttribute("aria-expanded", String(on));
     };
     badBox = task.kind === "ab" ? null : h("input", { type: "checkbox", on: { change: () => allBad(badBox.checked) } });
-    const badToggle = badBox && h("label", { class: "all-bad" }, badBox, t("all_bad"));
+    const badToggle = badBox && h("label", { class: "all-bad" }, badBox, t("all_bad"), keyHint("bad"));
     panel = h(
       "section",
       { class: "panel", "aria-label": t("your_answer") },
@@ -176,7 +181,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
           { class: "small-actions" },
           undoButton,
           h("button", { type: "button", class: "quiet", on: { click: () => handIn("cannot_judge") } }, t("cannot_judge")),
-          task.revises ? null : h("button", { type: "button", class: "quiet", on: { click: skip } }, t("skip")),
+          task.revises ? null : h("button", { type: "button", class: "quiet", on: { click: skip } }, t("skip"), keyHint("skip")),
           task.revises
             ? h("button", { type: "button", class: "quiet", on: { click: leaveRevision } }, t("leave_as_it_was"))
             : recent
@@ -252,7 +257,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
       recent = held.judgment;
       shell.progress(held.progress);
       shell.note(t(`submitted_${held.state}`), held.state === "surplus");
-      if (mine.revises && reviseId) return void (location.hash = `#/p/${encodeURIComponent(project)}/mine`);
+      if (mine.revises && reviseId) return void (location.hash = minePlace(project));
       await (mine.revises ? load() : onward(held.paused));
     } catch (failure) {
       if (gone || task !== mine) return;
@@ -276,26 +281,13 @@ export function labelScreen(root, shell, project, reviseId = null) {
     keeper.change(wire(), spent());
     await keeper.send();
     keeper?.close(true);
-    if (reviseId) location.hash = `#/p/${encodeURIComponent(project)}/mine`;
+    if (reviseId) location.hash = minePlace(project);
     else load();
   }
 
   function showNothing(held) {
     done();
-    const title = t(held.reason === "paused" ? "paused_title" : "none_title");
-    const others = held.with_others ? t("none_with_others", { n: number(held.with_others) }) : t("none_left");
-    fill(
-      root,
-      h(
-        "section",
-        { class: "nothing" },
-        h("h1", { tabindex: "-1" }, title),
-        h("p", {}, held.reason === "paused" ? t("paused_lead") : others),
-        h("p", {}, t("you_did", { n: number(held.progress.mine) })),
-        h("button", { type: "button", class: "submit", on: { click: () => load() } }, t("look_again")),
-      ),
-    );
-    root.querySelector("h1").focus({ preventScroll: true });
+    nothing ? nothing.update(held) : (nothing = nothingLeft(root, held, () => load()));
   }
 
   function done() {
@@ -306,6 +298,19 @@ export function labelScreen(root, shell, project, reviseId = null) {
     task = null;
     busy = false;
   }
+
+  // What single keys do here beside the kind's own, by the names of actions in keys.js. One line each.
+  const own = {
+    skip: () => !task.revises && skip(),
+    undo: () => undo(),
+    source: () => source(),
+    notes: () => notes(),
+    bad: () => badBox && allBad(!badBox.checked),
+    comment: () => root.querySelector("#comment").focus(),
+    reading: () => aids.open(),
+    compare: () => aids.compare(),
+    step: () => aids.step(),
+  };
 
   function onKey(event) {
     if (!task || busy || document.querySelector("dialog[open]")) return;
@@ -318,12 +323,12 @@ export function labelScreen(root, shell, project, reviseId = null) {
       event.preventDefault();
       return undo();
     }
-    if (event.altKey || event.ctrlKey || event.metaKey || !shell.keysOn()) return;
-    const own = { s: () => !task.revises && skip(), u: undo, v: source, n: notes, x: () => badBox && allBad(!badBox.checked), m: () => root.querySelector("#comment").focus(), r: aids.open, w: aids.compare, y: aids.step }[event.key.toLowerCase()];
+    if (event.altKey || event.ctrlKey || event.metaKey || !keysOn()) return;
+    const does = own[actionOf(event)];
     if (answer.verdict === "all_bad" && task.kind !== "ab" ? false : kind.key(event)) event.preventDefault();
-    else if (own) {
+    else if (does) {
       event.preventDefault();
-      own();
+      does();
     }
   }
 
@@ -340,7 +345,9 @@ export function labelScreen(root, shell, project, reviseId = null) {
     card?.querySelector(".notes:not([hidden]) input")?.focus();
   }
 
+  const onKeys = () => task && kind.refresh(); // they were changed: the controls show the new ones
   document.addEventListener("keydown", onKey);
+  document.addEventListener("concord:keys", onKeys);
   const renewing = setInterval(() => {
     if (!task || task.revises || !clock?.isActive(RENEW_MS)) return;
     ask("POST", `leases/${task.token}/renew`).catch((failure) => !passing(failure) && shell.failed(failure));
@@ -351,12 +358,22 @@ export function labelScreen(root, shell, project, reviseId = null) {
   return {
     /** Signed in again, or the way is free again: send what waits. */
     retry: () => (task && !busy ? keeper.send() : load(reviseId)),
+    /** The kind of the task at hand, for the list of keys. */
+    kind: () => task?.kind,
+    /** Leave the project: what one holds goes to others. */
+    async giveBack() {
+      if (!task || task.revises) return;
+      await ask("POST", `leases/${task.token}/skip`, { reason: "upsetting", comment: "" });
+      keeper.close(true);
+    },
     close() {
       gone = true;
       clearInterval(renewing);
       ahead.close();
       document.removeEventListener("keydown", onKey);
       aids.close();
+      document.removeEventListener("concord:keys", onKeys);
+      nothing?.close();
       done();
     },
   };

@@ -1,10 +1,15 @@
 // Starts the page: who is signed in, which screen the address names, and the bar above it.
 
 import { address, ask, connect, drawnFor, passing } from "./api.js";
+import { breakReminder } from "./breaks.js";
 import { fill, h, typing } from "./dom.js";
+import { minePage } from "./history.js";
+import { actionOf, keysOn } from "./keys.js";
+import { showKeys } from "./keysheet.js";
 import { labelScreen } from "./label.js";
 import { mathFrom } from "./math.js";
-import { bar, guidelinesRead, minePage, projectsPage, showGuidelines, showKeys } from "./pages.js";
+import { bar, guidelinesRead, hasLeft, projectsPage, showGuidelines } from "./pages.js";
+import { showSettings } from "./settings.js";
 import { lang, loadWords, number, t } from "./words.js";
 
 const YEAR = 365 * 24 * 3600;
@@ -37,8 +42,11 @@ async function start(shell) {
   window.addEventListener("hashchange", () => route(shell));
   for (const event of ["focus", "visibilitychange"]) window.addEventListener(event, shell.comeBack);
   document.addEventListener("keydown", (event) => {
-    if (event.key === "?" && shell.keysOn() && !typing(event) && !document.querySelector("dialog[open]")) shell.showKeys();
+    if (actionOf(event) !== "help" || !keysOn() || event.ctrlKey || event.metaKey || event.altKey || typing(event) || document.querySelector("dialog[open]")) return;
+    event.preventDefault();
+    shell.showKeys();
   });
+  breakReminder(shell.root);
   await route(shell);
 }
 
@@ -51,30 +59,32 @@ function decoded(part) {
   }
 }
 
-/** #/ the projects · #/p/NAME the tasks · #/p/NAME/mine · #/p/NAME/revise/ID · #/p/NAME/lead · #/p/NAME/lead/person/ID */
+/** #/ the projects · #/p/NAME the tasks · #/p/NAME/mine?SEARCH · #/p/NAME/revise/ID · #/p/NAME/lead · #/p/NAME/lead/person/ID */
 async function route(shell) {
   shell.screen?.close?.();
   shell.screen = null;
   const turn = (shell.turn = (shell.turn ?? 0) + 1);
   document.querySelectorAll("dialog[open]").forEach((box) => box.close("left"));
-  const [, , name, what, id, person] = location.hash.split("/").map(decoded);
-  const project = shell.me.projects.find((p) => p.name === name);
-  if (!name && shell.me.projects.length === 1 && !shell.visited) {
+  const [path, query = ""] = location.hash.split("?");
+  const [, , name, what, id, person] = path.split("/").map(decoded);
+  const left = (project) => hasLeft(shell.person.id, project) && what !== "lead"; // who leads a project still does
+  const project = shell.me.projects.find((p) => p.name === name && !left(name));
+  if (!name && shell.me.projects.length === 1 && !shell.visited && !left(shell.me.projects[0].name)) {
     shell.visited = true;
     location.hash = `#/p/${encodeURIComponent(shell.me.projects[0].name)}`;
     return;
   }
   shell.visited = true;
   shell.at(project ?? null, what);
-  if (!project) return projectsPage(shell.body, shell.me);
-  if (what === "mine") return minePage(shell.body, shell, name);
+  if (!project) return void (shell.screen = projectsPage(shell.body, shell.me));
+  if (what === "mine") return void (shell.screen = minePage(shell.body, shell, name, new URLSearchParams(query)));
   if (what === "lead") return leadPages(shell, name, turn, id === "person" && person);
   try {
     if (!guidelinesRead(shell.person.id, project)) await showGuidelines(shell, name, true);
   } catch (failure) {
     shell.failed(failure);
   }
-  if (turn !== shell.turn) return; // the address changed while they were open
+  if (turn !== shell.turn || hasLeft(shell.person.id, name)) return; // the address changed while they were open
   shell.screen = labelScreen(shell.body, shell, name, what === "revise" ? id : null);
 }
 
@@ -109,6 +119,7 @@ function makeShell(root) {
   let current = null;
 
   const shell = {
+    root,
     body,
     /** A passing word of success; a warning stays longer. */
     note(text, warn = false) {
@@ -173,25 +184,19 @@ function makeShell(root) {
         project && h("a", { href: `${to}/mine`, "aria-current": what === "mine" ? "page" : null }, t("mine")),
         project?.role === "admin" && h("a", { href: `${to}/lead`, "aria-current": what === "lead" ? "page" : null }, t("lead_project")),
         project && h("button", { type: "button", on: { click: () => showGuidelines(shell, current.name).catch(shell.failed) } }, t("guidelines")),
-        h("button", { type: "button", class: "for-keyboards", on: { click: shell.showKeys } }, t("keys")),
-        h("button", { type: "button", lang: lang === "zh" ? "en" : "zh", on: { click: shell.otherLanguage } }, lang === "zh" ? "English" : "中文"),
-        h("button", { type: "button", on: { click: shell.otherTheme } }, t(document.body.classList.contains("dark") ? "light" : "dark")),
+        h("button", { type: "button", on: { click: () => showSettings(shell) } }, t("settings")),
         h("button", { type: "button", on: { click: shell.signOut } }, t("sign_out")),
       );
     },
-    keysOn: () => localStorage.getItem("concord:keys") !== "off",
-    showKeys: () => showKeys(shell.keysOn(), (on) => localStorage.setItem("concord:keys", on ? "on" : "off")),
-    otherLanguage() {
-      setCookie("lang", lang === "zh" ? "en" : "zh");
+    showKeys: () => showKeys(shell.screen?.kind?.()),
+    /** In another language; the page starts again, the draft is kept. */
+    speak(language) {
+      setCookie("lang", language);
       location.reload();
     },
-    otherTheme() {
-      const dark = !document.body.classList.contains("dark");
+    darken(dark) {
       setCookie("theme", dark ? "dark" : "light");
       document.body.classList.toggle("dark", dark);
-      const place = [...links.children].indexOf(document.activeElement);
-      shell.at(current, location.hash.split("/")[3]);
-      links.children[place]?.focus();
     },
     /** Back in this tab after signing in elsewhere: go on where the page stopped. */
     async comeBack() {

@@ -1,75 +1,76 @@
-// The quieter pages: which project, what I did, the guidelines, the keys.
+// The quieter pages: which project, the guidelines with their warning, and why a task is skipped.
 
 import { ask } from "./api.js";
-import { dialog, fill, h } from "./dom.js";
-import { lang, number, t, when } from "./words.js";
+import { dialog, fill, h, typing } from "./dom.js";
+import { keysOn, pressed } from "./keys.js";
+import { lang, number, t } from "./words.js";
 
 const SKIP_REASONS = ["too_long", "not_my_language", "not_my_field", "upsetting", "broken", "other"];
 const WARNED = "warned"; // kept in place of a version by a project that warns and has no guidelines
 
+/** The list of projects. A digit or the arrows choose one, Enter opens it. */
 export function projectsPage(root, me) {
-  const cards = me.projects.map((p) =>
+  const leftCard = (p) =>
     h(
-      "li",
-      {},
-      h(
-        "a",
-        { class: "project", href: `#/p/${encodeURIComponent(p.name)}` },
-        h("h2", {}, p.title),
-        h("p", { class: "hint" }, p.kinds.map((k) => t(`kind_${k}`)).join(" · ")),
-        h("p", {}, t("project_progress", { done: number(p.tasks_done), tasks: number(p.tasks), mine: number(p.mine_done) })),
-        bar(p.tasks ? p.tasks_done / p.tasks : 0, t("project_bar")),
-        p.paused ? h("p", { class: "banner" }, t("paused_title")) : null,
-        p.content_warning ? h("p", { class: "hint" }, t("content_warning")) : null,
-      ),
-      p.role === "admin" ? h("a", { class: "to-lead", href: `#/p/${encodeURIComponent(p.name)}/lead`, "aria-label": t("lead_project_of", { title: p.title }) }, t("lead_project")) : null,
-    ),
-  );
+      "div",
+      { class: "project left" },
+      h("h2", {}, p.title),
+      h("p", { class: "hint" }, t("you_left")),
+      h("div", {}, h("button", { type: "button", class: "outlined", on: { click: () => (remember(me.person.id, p.name, false), (location.hash = `#/p/${encodeURIComponent(p.name)}`)) } }, t("come_back"))),
+    );
+  const cards = me.projects.map((p, i) => h("li", {}, hasLeft(me.person.id, p.name) ? leftCard(p) : card(p, i), p.role === "admin" ? toLead(p) : null));
   fill(
     root,
     h(
       "section",
       { class: "narrow" },
       h("h1", { tabindex: "-1" }, t("hello", { name: me.person.name })),
-      cards.length ? h("p", { class: "lead" }, t("choose_project")) : h("p", { class: "lead" }, t("no_project")),
+      cards.length ? h("p", { class: "lead" }, t("choose_project")) : [h("p", { class: "lead" }, t("no_project")), h("p", { class: "hint" }, t("no_project_lead"))],
       h("ul", { class: "projects" }, cards),
     ),
   );
   root.querySelector("h1").focus({ preventScroll: true });
+
+  function onKey(event) {
+    if (typing(event) || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    const links = [...root.querySelectorAll("a.project")];
+    const at = links.indexOf(document.activeElement);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    const digit = keysOn() ? root.querySelector(`a.project[data-number="${pressed(event)}"]`) : null;
+    // Elsewhere than on the title and the list, arrows scroll.
+    const next = digit ?? (step && (at >= 0 || document.activeElement === root.querySelector("h1")) ? links[at < 0 ? (step > 0 ? 0 : -1) : at + step] : null);
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  }
+  document.addEventListener("keydown", onKey);
+  return { close: () => document.removeEventListener("keydown", onKey) };
 }
+
+const toLead = (p) => h("a", { class: "to-lead", href: `#/p/${encodeURIComponent(p.name)}/lead`, "aria-label": t("lead_project_of", { title: p.title }) }, t("lead_project"));
+
+/** A project as a link to its tasks. */
+const card = (p, i) =>
+  h(
+    "a",
+    { class: "project", href: `#/p/${encodeURIComponent(p.name)}`, "data-number": i < 9 ? String(i + 1) : null },
+    h("h2", {}, p.title, i < 9 ? h("kbd", { "aria-hidden": "true", class: "digit" }, String(i + 1)) : null),
+    h("p", { class: "hint" }, p.kinds.map((k) => t(`kind_${k}`)).join(" · ")),
+    h("p", {}, t("project_progress", { done: number(p.tasks_done), tasks: number(p.tasks), mine: number(p.mine_done) })),
+    bar(p.tasks ? p.tasks_done / p.tasks : 0, t("project_bar")),
+    p.paused ? h("p", { class: "banner" }, t("paused_title")) : null,
+    p.content_warning ? h("p", { class: "hint" }, t("content_warning")) : null,
+  );
+
+const leftKey = (person, project) => `concord:left:${person}:${project}`;
+
+/** Whether this person said in this browser that they would rather not see what a project shows. */
+export const hasLeft = (person, project) => localStorage.getItem(leftKey(person, project)) !== null;
+const remember = (person, project, left) => (left ? localStorage.setItem(leftKey(person, project), "yes") : localStorage.removeItem(leftKey(person, project)));
 
 export function bar(share, label) {
   const percent = Math.round(share * 100);
   return h("div", { class: "bar", role: "progressbar", "aria-valuenow": String(percent), "aria-valuemin": "0", "aria-valuemax": "100", "aria-label": label }, h("span", { style: `width:${percent}%` }));
-}
-
-export async function minePage(root, shell, project) {
-  let before = null;
-  const list = h("ul", { class: "judgments" });
-  const more = h("button", { type: "button", class: "quiet", hidden: true, on: { click: load } }, t("older"));
-  fill(root, h("section", { class: "narrow" }, h("h1", { tabindex: "-1" }, t("mine")), list, more));
-  root.querySelector("h1").focus({ preventScroll: true });
-
-  async function load() {
-    try {
-      const held = await ask("GET", `projects/${encodeURIComponent(project)}/mine?limit=50${before === null ? "" : `&before=${before}`}`);
-      for (const j of held.judgments) {
-        before = j.n;
-        list.append(
-          h(
-            "li",
-            {},
-            h("a", { href: `#/p/${encodeURIComponent(project)}/revise/${j.id}` }, h("span", { class: "excerpt", dir: "auto" }, j.excerpt || t("empty_answer")), h("span", { class: "hint" }, `${t(`kind_${j.kind}`)} · ${when(j.at)} · ${t(`verdict_${j.verdict}`)}${j.state === "surplus" ? ` · ${t("state_surplus")}` : ""}`)),
-          ),
-        );
-      }
-      if (!list.childElementCount) fill(list, h("li", { class: "hint" }, t("mine_none")));
-      more.hidden = !held.more;
-    } catch (failure) {
-      shell.failed(failure);
-    }
-  }
-  await load();
 }
 
 /** The guidelines in a sheet; `first` asks for a nod before the first task. */
@@ -82,27 +83,24 @@ export async function showGuidelines(shell, project, first = false) {
     return;
   }
   const left = await new Promise((resolve) => {
-    const box = dialog(t("guidelines"), t("close"), warned && h("p", { class: "banner" }, t("content_warning")), text && h("div", { class: "guidelines answer", dir: "auto", html: text }), h("button", { type: "button", class: "submit", autofocus: true, on: { click: () => box.close() } }, t(first ? "guidelines_start" : "close")));
+    const box = dialog(t("guidelines"), t("close"), warned && h("p", { class: "banner" }, t("content_warning")), text && h("div", { class: "guidelines answer", dir: "auto", html: text }), h("button", { type: "button", class: "submit", autofocus: true, on: { click: () => box.close() } }, t(first ? "guidelines_start" : "close")),
+      warned && h("button", { type: "button", class: "quiet opt-out", on: { click: () => (box.close("left"), optOut(shell, project)) } }, t("rather_not")));
     box.addEventListener("close", () => resolve(box.returnValue === "left")); // by the back button: not read
   });
   if (!left) localStorage.setItem(`concord:read:${shell.person.id}:${project}`, held.version ?? WARNED);
+}
+
+/** Leave a project whose texts one would rather not see: what is held goes to others, and no more is handed out. */
+async function optOut(shell, project) {
+  remember(shell.person.id, project, true);
+  await shell.screen?.giveBack?.().catch(() => {}); // unreachable: what is held goes to others when its time is over
+  location.hash = "#/";
 }
 
 /** Whether this person has seen the guidelines as they are now, and the warning of a project that has one. */
 export function guidelinesRead(person, project) {
   const now = project.guideline_version ?? (project.content_warning ? WARNED : null);
   return !now || localStorage.getItem(`concord:read:${person}:${project.name}`) === now;
-}
-
-export function showKeys(keysOn, setKeys) {
-  const rows = ["letter", "digit", "equals", "arrows", "zero", "x", "strength", "submit", "undo", "source", "notes", "comment", "skip", "reading", "compare", "step", "help"];
-  const box = h("input", { type: "checkbox", checked: keysOn, on: { change: (e) => setKeys(e.target.checked) } });
-  dialog(
-    t("keys"),
-    t("close"),
-    h("table", { class: "keytable" }, h("tbody", {}, rows.map((r) => h("tr", {}, h("th", { scope: "row" }, h("kbd", {}, t(`key_${r}`))), h("td", {}, t(`does_${r}`)))))),
-    h("label", { class: "all-bad" }, box, t("keys_switch")),
-  );
 }
 
 /** Asks why a task is skipped; `send(reason, comment)` hands it back. When that fails the sheet stays. */
@@ -118,6 +116,10 @@ export function skipSheet(send, failed) {
     reason,
     h("label", { for: comment.id }, t("comment")),
     comment,
-    h("button", { type: "button", class: "submit", on: { click: go } }, t("skip")),
+    h("button", { type: "button", class: "submit", on: { click: go } }, t("skip"), h("kbd", { "aria-hidden": "true" }, "Ctrl ↵")),
   );
+  box.addEventListener("keydown", (event) => {
+    const sends = event.key === "Enter" && (event.ctrlKey || event.metaKey || event.target === reason);
+    if (sends && !event.isComposing && !event.repeat) event.preventDefault(), go();
+  });
 }

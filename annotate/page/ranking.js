@@ -1,6 +1,7 @@
 // Ranking: responses into rows, best first; two in a row are a tie; none is placed until somebody places it.
 
 import { announce, fill, h } from "./dom.js";
+import { actionOf, pressed, shownKey } from "./keys.js";
 import { t } from "./words.js";
 
 /** Tiers (as the server keeps them) from rows, and back. */
@@ -19,10 +20,11 @@ export function ranking(view, answer, changed) {
   const letters = view.responses.map((r) => r.letter);
   const count = letters.length;
   let selected = null;
-  let last = null; // the response placed last: "=" ties the next one with it
+  let last = null; // the response placed last: the key for a tie ties the next one with it
   let tieNext = false;
 
   const board = h("div", { class: "rows" });
+  const keys = h("p", { class: "hint keys" });
   const tools = Object.fromEntries(letters.map((l) => [l, h("div", { class: "places", role: "group", "aria-label": t("place_of", { letter: l }) })]));
 
   const placed = () => letters.filter((l) => answer.rows[l]);
@@ -47,7 +49,7 @@ export function ranking(view, answer, changed) {
     return below <= count ? below : Array.from({ length: count }, (_, i) => i + 1).find((row) => !used.has(row));
   }
 
-  /** The next response in one's order: below the last one, or beside it after "=". */
+  /** The next response in one's order: below the last one, or beside it after the key for a tie. */
   function placeNext(letter) {
     if (tieNext && last && answer.rows[last]) {
       tieNext = false;
@@ -91,6 +93,7 @@ export function ranking(view, answer, changed) {
   }
 
   function refresh() {
+    fill(keys, t("keys_ranking", { tie: shownKey("tie"), out: shownKey("out") }));
     const rows = [...Array(count).keys()].map((i) => line(i + 1, rowName(i + 1)));
     fill(board, line(0, t("unplaced")), rows); // stays when it is empty: nothing jumps, and one can drag back to it
     for (const letter of letters) {
@@ -143,12 +146,14 @@ export function ranking(view, answer, changed) {
   });
 
   function key(event) {
-    const letter = event.key.toUpperCase();
-    if (letters.includes(letter) && event.key.length === 1) {
+    const char = pressed(event);
+    const letter = char.toUpperCase();
+    const action = actionOf(event);
+    if (letters.includes(letter)) {
       answer.rows[letter] && !tieNext ? pick(letter, false) : placeNext(letter);
       return true;
     }
-    if (event.key === "=") {
+    if (action === "tie") {
       tieNext = Boolean(last);
       announce(tieNext ? t("tie_next", { letter: last }) : "");
       return true;
@@ -156,7 +161,8 @@ export function ranking(view, answer, changed) {
     if (!selected) return false;
     const row = answer.rows[selected] ?? 0;
     const within = board.contains(document.activeElement); // elsewhere arrows scroll what one reads
-    if (/^[0-9]$/.test(event.key) && Number(event.key) <= count) place(selected, Number(event.key), "pick");
+    if (/^[1-9]$/.test(char) && Number(char) <= count) place(selected, Number(char), "pick");
+    else if (action === "out") place(selected, 0, "pick");
     else if (event.key === "ArrowUp" && within && row > 1) place(selected, row - 1, "pick");
     else if (event.key === "ArrowDown" && within && row && row < count) place(selected, row + 1, "pick");
     else return false;
@@ -165,7 +171,7 @@ export function ranking(view, answer, changed) {
 
   refresh();
   return {
-    panel: h("section", { class: "kind", "aria-label": t("your_ranking") }, h("h2", {}, t("your_ranking")), board, h("p", { class: "hint keys" }, t("keys_ranking"))),
+    panel: h("section", { class: "kind", "aria-label": t("your_ranking") }, h("h2", {}, t("your_ranking")), board, keys),
     tools: (letter) => tools[letter],
     refresh,
     key,

@@ -1,6 +1,7 @@
 // Rating: one scale per criterion per response, its points named.
 
 import { announce, fill, h } from "./dom.js";
+import { pressed } from "./keys.js";
 import { said, t } from "./words.js";
 
 // Arrows scroll the page, until a letter or a digit says that the keys are at work on the scales.
@@ -87,12 +88,13 @@ export function rating(view, answer, changed) {
   }
 
   function key(event) {
-    const pressed = event.key.toUpperCase();
+    const char = pressed(event);
+    const letter = char.toUpperCase();
     const c = criteria[at.index];
     const arrows = byKeys && event.target.type !== "radio";
-    if (letters.includes(pressed) && event.key.length === 1) go({ letter: pressed, index: 0 });
-    else if (/^[0-9]$/.test(event.key) && Number(event.key) >= c.low && Number(event.key) <= c.high) {
-      rate(at.letter, c.key, Number(event.key));
+    if (letters.includes(letter)) go({ letter, index: 0 });
+    else if (/^[0-9]$/.test(char) && Number(char) >= c.low && Number(char) <= c.high) {
+      rate(at.letter, c.key, Number(char));
       onward();
     } else if (event.key === "ArrowDown" && arrows) go({ ...at, index: Math.min(criteria.length - 1, at.index + 1) });
     else if (event.key === "ArrowUp" && arrows) go({ ...at, index: Math.max(0, at.index - 1) });
