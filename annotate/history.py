@@ -19,7 +19,7 @@ from data.text import excerpt
 
 DAY_MS = 24 * 3600 * 1000
 DAYS = 14
-SCAN = 1000
+SCAN = 500
 """Judgments one request looks through: a search's cost is bounded, and it goes on where it stopped."""
 
 Kind = Literal["ranking", "ab", "rating"]

@@ -211,7 +211,7 @@ function plot(days, all) {
     return svg("rect", { class: kind, x: i * WIDE + 3, y: TALL - high + 14, width: WIDE - 6, height: high, rx: 2 });
   });
   const marks = days.map((one, i) => (one.judgments ? svg("text", { x: i * WIDE + WIDE / 2, y: TALL - Math.max(2, Math.round((one.judgments / most) * TALL)) + 10 }, number(one.judgments)) : null)).filter(Boolean);
-  const ends = [[0, "start"], [days.length - 1, "end"]].map(([i, anchor]) => svg("text", { x: i ? days.length * WIDE - 3 : 3, y: TALL + 30, "text-anchor": anchor, class: "end" }, day(days[i].date)));
+  const ends = [[0, "start"], [days.length - 1, "end"]].map(([i, anchor]) => svg("text", { x: i ? days.length * WIDE - 3 : 3, y: TALL + 30, class: `end-${anchor}` }, day(days[i].date)));
   return svg("svg", { role: "img", "aria-label": label, viewBox: `0 0 ${days.length * WIDE} ${TALL + 34}`, class: "plot" }, ...bars, ...marks, ...ends);
 }
 
