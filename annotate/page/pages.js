@@ -78,7 +78,7 @@ export async function showGuidelines(shell, project, first = false) {
   const held = await ask("GET", `projects/${encodeURIComponent(project)}/guidelines`);
   const text = held.texts[lang] ?? held.texts.en ?? Object.values(held.texts)[0];
   const warned = shell.me.projects.find((p) => p.name === project)?.content_warning;
-  if (!text && !(first && warned)) {
+  if (!text && !warned) {
     if (!first) dialog(t("guidelines"), t("close"), h("p", {}, t("no_guidelines")));
     return;
   }
