@@ -145,9 +145,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         return {"version": version, "texts": {language: render_guidelines(text) for language, text in texts.items()}}
 
     @api.post("/projects/{project}/next", dependencies=changing)
-    def next_task(
-        request: Request, project: str, ahead: bool = False, utc_offset: UtcOffset = 0
-    ) -> dict[str, Any]:
+    def next_task(request: Request, project: str, ahead: bool = False, utc_offset: UtcOffset = 0) -> dict[str, Any]:
         """The task to judge now; asked again, the same one until it is submitted or skipped.
 
         With `ahead`, the one after it, where there is plenty; the page renews it when it shows it.
