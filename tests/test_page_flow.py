@@ -249,7 +249,7 @@ def test_my_answers_list_what_i_did_newest_first(server: Server, browser: Browse
     expect(newest).to_contain_text("question q1")
     expect(newest).to_contain_text("all bad")
     expect(oldest).to_contain_text("question q0")
-    expect(oldest).to_contain_text("answered")
+    expect(oldest).to_contain_text("A > B > C")
 
 
 def test_leaving_for_another_screen_while_a_task_loads_ends_on_that_screen(server: Server, browser: Browser) -> None:
