@@ -92,7 +92,7 @@ def walk(page: Page, server: Server, names: dict[str, str], link: str, look: Cal
     press(page, "x")
     page.locator(".swap").wait_for()
     look("keys, a swap offered")
-    press(page, "Escape")
+    press(page, "Escape", "Escape")  # the offer, the sheet
     page.get_by_role("navigation").get_by_role("button").nth(1).click()
     page.locator(".segments").first.wait_for()
     look("settings")
