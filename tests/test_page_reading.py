@@ -672,7 +672,7 @@ def test_the_menu_is_worked_by_keyboard_and_its_keys_leave_typing_alone(server: 
     expect(page.locator(".aids")).to_be_hidden()
     page.locator("#prompt-title").focus()
     press(page, "?")
-    expect(page.locator(".keytable")).to_contain_text("Mark what differs between two responses")
+    expect(page.locator(".keytables")).to_contain_text("Mark what differs between two responses")
 
 
 LOOKS = [("light", "en-US", {}), ("dark", "zh-CN", PHONE), ("dark", "en-US", {}), ("light", "zh-CN", PHONE)]

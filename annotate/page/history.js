@@ -111,7 +111,7 @@ export function minePage(root, shell, project, query) {
       search();
       words.focus();
     };
-    fill(found, t(filtered() ? "mine_no_match" : "mine_none"), filtered() && h("button", { type: "button", class: "quiet", on: { click: all } }, t("show_all")));
+    fill(found, t(filtered() ? "mine_no_match" : "mine_none"), filtered() && h("button", { type: "button", class: "quiet", on: { click: all } }, t("show_all_answers")));
   }
 
   /** Write into the address what is shown and how far one has scrolled: Back leads here again. */

@@ -3,6 +3,7 @@
 import { comparison, unmark } from "./compare.js";
 import { announce, h } from "./dom.js";
 import { fitAll } from "./fold.js";
+import { keyHint } from "./keys.js";
 import { lang, t } from "./words.js";
 
 const KEPT = "concord:reading";
@@ -115,9 +116,9 @@ const percent = (size) => new Intl.NumberFormat(lang, { style: "percent" }).form
 
 function menuParts(resize, set) {
   const boxes = {};
-  const line = (name, key) => {
+  const line = (name, action) => {
     boxes[name] = h("input", { type: "checkbox", on: { change: (event) => set(name, event.target.checked) } });
-    return h("label", { class: `aid aid-${name}` }, boxes[name], h("span", {}, t(`aid_${name}`)), key ? h("kbd", { "aria-hidden": "true" }, key) : null);
+    return h("label", { class: `aid aid-${name}` }, boxes[name], h("span", {}, t(`aid_${name}`)), action ? keyHint(action) : null);
   };
   const sizer = (by, word, mark) =>
     h("button", { type: "button", class: "quiet sizer", "aria-label": word, on: { click: (event) => event.currentTarget.getAttribute("aria-disabled") === "true" || resize(by) } }, mark);
@@ -128,8 +129,8 @@ function menuParts(resize, set) {
     "div",
     { class: "aids", id: "reading-aids", popover: "auto", role: "group", "aria-label": t("reading") },
     h("div", { class: "aid", role: "group", "aria-label": t("text_size") }, h("span", {}, t("text_size")), smaller, size, larger),
-    line("differences", t("key_compare")),
-    line("step", t("key_step")),
+    line("differences", "compare"),
+    line("step", "step"),
     line("wrap"),
     line("pin"),
     line("whole"),
