@@ -1,29 +1,14 @@
 """The next task is fetched while one reads this one, and nobody waits for a task that nobody looks at."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hands import arrive, kept, onward, press, project, submit, texts
 from made import rows
 from playwright.sync_api import Browser, Page, Route, expect
-from serving import Server, opened, served
+from serving import Server, opened
 
 from annotate import projects
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(f"sqlite:///{tmp_path_factory.mktemp('ahead')}/store.db") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _leave(browser: Browser) -> Iterator[None]:
-    yield
-    for context in browser.contexts:
-        context.close()
 
 
 def held(server: Server, name: str) -> list[Any]:

@@ -83,8 +83,15 @@ export async function showGuidelines(shell, project, first = false) {
     return;
   }
   const left = await new Promise((resolve) => {
-    const box = dialog(t("guidelines"), t("close"), warned && h("p", { class: "banner" }, t("content_warning")), text && h("div", { class: "guidelines answer", dir: "auto", html: text }), h("button", { type: "button", class: "submit", autofocus: true, on: { click: () => box.close() } }, t(first ? "guidelines_start" : "close")),
-      warned && h("button", { type: "button", class: "quiet opt-out", on: { click: () => (box.close("left"), optOut(shell, project)) } }, t("rather_not")));
+    const start = h("button", { type: "button", class: "submit", autofocus: true, on: { click: () => box.close() } }, t(first ? "guidelines_start" : "close"));
+    const leave = h("button", { type: "button", class: "quiet", on: { click: () => (box.close("left"), optOut(shell, project)) } }, t("rather_not"));
+    const box = dialog(
+      t("guidelines"),
+      t("close"),
+      warned && h("p", { class: "banner" }, t("content_warning")),
+      text && h("div", { class: "guidelines answer", dir: "auto", html: text }),
+      h("div", { class: "sheet-foot" }, start, warned && leave),
+    );
     box.addEventListener("close", () => resolve(box.returnValue === "left")); // by the back button: not read
   });
   if (!left) localStorage.setItem(`concord:read:${shell.person.id}:${project}`, held.version ?? WARNED);
