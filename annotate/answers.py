@@ -201,9 +201,22 @@ def skip(tx: Tx, annotator: str, token: str, reason: str, comment: str = "") -> 
     chain.append("skip", annotator, rows, reason=reason)
 
 
-def release(tx: Tx, annotator: str, token: str) -> None:
-    """Give back a task that was fetched ahead and never shown; unlike a skip, it may come to this person again."""
+def release(tx: Tx, annotator: str, token: str, after_ms: int = 0) -> None:
+    """Give back a task that was fetched ahead and never shown; unlike a skip, it may come to this person again.
+
+    With `after_ms` it stays theirs so much longer, unless somebody renews it: another tab of the same
+    browser, which had fetched the same task. That shortens a lease and is no event, as renewing it is none.
+    """
     lease = own_lease(tx, token, annotator)
+    if after_ms:
+        tx.run(
+            "UPDATE slots SET until_ms = :until WHERE task = :task AND token = :token AND state = 1"
+            " AND until_ms > :until",
+            until=tx.now() + after_ms,
+            task=lease.task,
+            token=token,
+        )
+        return
     chain = ledger.take(tx, lease.project)
     held = _held(tx, lease.task, annotator)
     if held and held.state == LEASED and held.token == token:

@@ -221,9 +221,9 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         return as_person(request, work)
 
     @api.post("/leases/{token}/release", dependencies=changing, status_code=204)
-    def release(request: Request, token: str) -> None:
-        """Give back a task that was fetched ahead and not shown."""
-        as_person(request, lambda tx, who: answers.release(tx, who.id, token))
+    def release(request: Request, token: str, after_s: Annotated[int, Query(ge=0, le=60)] = 0) -> None:
+        """Give back a task that was fetched ahead and not shown: now, or in some seconds unless it is renewed."""
+        as_person(request, lambda tx, who: answers.release(tx, who.id, token, after_s * 1000))
 
     @api.get("/projects/{project}/mine")
     def mine(

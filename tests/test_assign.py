@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -340,6 +341,37 @@ def test_a_task_released_is_served_first_and_may_come_again(opened: Store) -> No
     assert take(opened, ben).task.id == ahead.task.id
     with pytest.raises(NotThere):
         opened.change(lambda tx: answers.release(tx, ben, now.token))
+
+
+def test_a_task_released_soon_is_kept_by_who_renews_it_and_else_goes_to_others(opened: Store) -> None:
+    load(opened, rows(4), overlap=1)
+    ana, ben = add(opened, "Ana"), add(opened, "Ben")
+    take(opened, ana)
+    ahead = take(opened, ana, holding=2)
+
+    def until() -> int:
+        with opened.read() as tx:
+            return int(tx.value("SELECT until_ms FROM slots WHERE token = :t", t=ahead.token))
+
+    full = until()
+    opened.change(lambda tx: answers.release(tx, ana, ahead.token, 20_000))
+    assert full - until() > assign.LEASE_MS - 25_000
+    assert opened.change(lambda tx: assign.renew(tx, ahead.token, ana))
+    assert until() >= full
+    opened.change(lambda tx: answers.release(tx, ana, ahead.token, 1))
+    opened.change(lambda tx: answers.release(tx, ana, ahead.token, 60_000))  # never longer than it is
+    time.sleep(0.01)
+    assert take(opened, ben).task.id == ahead.task.id
+    assert faults(opened) == []
+
+
+def test_what_was_released_and_taken_by_another_is_kept_as_surplus(opened: Store) -> None:
+    load(opened, rows(4), overlap=1)
+    ana, ben = add(opened, "Ana"), add(opened, "Ben")
+    take(opened, ana)
+    again = take(opened, ana, holding=2)
+    opened.change(lambda tx: answers.release(tx, ana, again.token))
+    assert take(opened, ben).task.id == again.task.id
     assert submit(opened, ana, again).state == "surplus"
     assert faults(opened) == []
 

@@ -77,22 +77,30 @@ def _seconds(iso: str) -> float:
     return datetime.fromisoformat(iso).timestamp()
 
 
-def test_a_reload_shows_the_same_task_and_leaving_gives_the_next_one_back(server: Server, browser: Browser) -> None:
+def test_a_reload_shows_the_same_task_and_leaving_gives_the_next_one_back_soon(
+    server: Server, browser: Browser
+) -> None:
     name = project(server, rows(12), overlap=1)
     page = at_a_task_with_the_next_one_fetched(browser, server, name)
     first = texts(page)
     page.reload()
     page.locator("#prompt-title").wait_for()
     assert texts(page) == first
-    page.goto(f"{server.url}/#/")
-    page.locator("h1").wait_for()
-    for _ in range(60):
-        if len(held(server, name)) == 1:
-            break
-        page.wait_for_timeout(50)
-    assert len(held(server, name)) == 1, "only the one in hand is kept"
-    assert "release" in events(server, name)
+    with page.expect_request("**/next?ahead=true"):
+        page.reload()
+    page.wait_for_timeout(300)
+    (now, now_until), (ahead, ahead_until) = held(server, name)
+    with page.expect_response(f"**/leases/{ahead}/release?after_s=20"):
+        page.evaluate("location.hash = '#/'")
+    left = dict(held(server, name))
+    assert left[now] == now_until, "what is in hand stays"
+    assert ahead_until - left[ahead] > 800_000, (
+        "what nobody looks at comes back in seconds, not in a quarter of an hour"
+    )
     assert "skip" not in events(server, name)
+    page.evaluate("history.back()")
+    page.locator("#prompt-title").wait_for()
+    assert texts(page) == first
 
 
 def test_a_project_paused_meanwhile_shows_no_task_that_was_fetched_before(server: Server, browser: Browser) -> None:

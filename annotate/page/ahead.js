@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 
 const none = Promise.resolve(null);
+const SOON_S = 20;
 
 /**
  * Looks one task ahead in a project. `shown` says which task the page shows now.
@@ -15,21 +16,27 @@ export function lookAhead(person, project, shown) {
 
   const fetchNext = () => (next = ask("POST", `projects/${encodeURIComponent(project)}/next?ahead=true`).then((held) => held.task, () => null)); // what goes wrong is said when the task is needed
 
-  async function release() {
+  /** Give it back: now, or, when the page is left, soon; another tab that has it as well then keeps it. */
+  async function release(soon) {
     const held = await next;
     next = none;
     if (!held || held.token === shown()?.token || held.token === localStorage.getItem(openKey)) return;
-    localStorage.setItem(freedKey, held.token);
-    await ask("POST", `leases/${held.token}/release`, {}, { keepalive: true }).catch(() => {});
+    localStorage.setItem(freedKey, held.token); // first: when the page is left nothing runs after a request
+    await ask("POST", `leases/${held.token}/release?after_s=${soon ? SOON_S : 0}`, {}, { keepalive: true }).catch(() => {});
   }
+  const leave = () => release(true);
 
-  async function freedElsewhere(event) {
+  function freedElsewhere(event) {
     if (event.key !== freedKey || !event.newValue) return;
-    const held = await next;
-    if (shown() && held?.token === event.newValue) fetchNext();
+    setTimeout(async () => {
+      const mine = [await next, shown()].some((one) => one?.token === event.newValue);
+      if (mine) renew(event.newValue);
+    }, SOON_S * 100); // not before the other tab's word has arrived
   }
 
-  window.addEventListener("pagehide", release);
+  const renew = (token) => ask("POST", `leases/${token}/renew`).catch((failure) => failure.code === "lease_over" && (next = none));
+
+  window.addEventListener("pagehide", leave);
   window.addEventListener("storage", freedElsewhere);
 
   return {
@@ -47,13 +54,13 @@ export function lookAhead(person, project, shown) {
     /** Keep the successor as long as the page is at work. */
     async renew() {
       const held = await next;
-      if (held) ask("POST", `leases/${held.token}/renew`).catch((failure) => failure.code === "lease_over" && (next = none));
+      if (held) renew(held.token);
     },
-    release,
+    release: () => release(false),
     close() {
-      window.removeEventListener("pagehide", release);
+      window.removeEventListener("pagehide", leave);
       window.removeEventListener("storage", freedElsewhere);
-      release();
+      leave();
     },
   };
 }

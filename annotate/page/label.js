@@ -56,11 +56,13 @@ export function labelScreen(root, shell, project, reviseId = null) {
   const letters = () => task.responses.map((r) => r.letter);
   const wire = () => toWire(task.kind, answer, letters());
 
-  async function load(reviseThis = null) {
+  /** Ask for a task and show it; `instead` of one that was shown, only while nothing has been said about that. */
+  async function load(reviseThis = null, instead = null) {
     shell.busy(true);
     try {
       const held = reviseThis ? await ask("POST", `judgments/${reviseThis}/revise`) : await ask("POST", `projects/${encodeURIComponent(project)}/next`);
-      if (gone) return;
+      if (gone || (instead && (task !== instead || touched))) return;
+      if (instead) shell.note(t("went_meanwhile"), true);
       if (held.progress) shell.progress(held.progress);
       held.task ? show(held.task) : showNothing(held);
       shell.clear();
@@ -104,8 +106,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     } catch (failure) {
       if (failure.code !== "lease_over" || task !== next) return;
       if (touched) return shell.failed(failure); // it still counts if it is free
-      shell.note(t("went_meanwhile"), true);
-      load();
+      load(null, next);
     }
   }
 
