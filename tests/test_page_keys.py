@@ -44,7 +44,8 @@ def test_each_kind_is_judged_from_sign_in_to_submit_without_a_mouse(
     context.add_init_script(MICE)
     page = context.new_page()
     page.goto(f"{server.url}/signin")
-    page.keyboard.type(f"Keys {kind}")  # the first field has the focus
+    expect(page.locator("input[name=name]")).to_be_focused()
+    page.keyboard.type(f"Keys {kind}")
     press(page, "Tab")
     page.keyboard.type(PASSWORD)
     press(page, "Enter")

@@ -7,9 +7,10 @@ import { promptCard, responseCard } from "./cards.js";
 import { announce, fill, h, typing } from "./dom.js";
 import { activeClock, draftKeeper } from "./draft.js";
 import { minePlace } from "./history.js";
-import { actionOf, keyHint, keysOn } from "./keys.js";
+import { actionOf, keysOn } from "./keys.js";
 import { nothingLeft } from "./nothing.js";
 import { skipSheet } from "./pages.js";
+import { panelOf } from "./panel.js";
 import { ranking, rowsOf, tiersOf } from "./ranking.js";
 import { rating } from "./rating.js";
 import { readingAids } from "./reading.js";
@@ -144,60 +145,22 @@ export function labelScreen(root, shell, project, reviseId = null) {
     announce(t("undone"));
   }
 
-  let submitButton, stateLine, badBox, shortLine, undoButton, panel;
+  let panel = null;
 
   function draw() {
     kind = KINDS[task.kind](task, answer, kindChanged);
     before = snapshot();
     aids.begin(task);
     const cards = task.responses.map((r) => responseCard(r, answer, kind.tools(r.letter), aids, changed));
-    const comment = h("textarea", { id: "comment", rows: 2, maxlength: 20000, dir: "auto", value: answer.comment });
-    comment.addEventListener("input", () => {
-      answer.comment = comment.value;
-      changed();
-    });
-    submitButton = h("button", { type: "button", class: "submit", on: { click: submit } }, h("span", {}, t(task.revises ? "submit_revised" : "submit")), h("kbd", { "aria-hidden": "true" }, "Ctrl ↵"));
-    stateLine = h("p", { class: "state", id: "state" });
-    shortLine = h("p", { class: "short" });
-    undoButton = h("button", { type: "button", class: "quiet", on: { click: undo } }, t("undo"), keyHint("undo"));
-    const expand = h("button", { type: "button", class: "expand quiet", "aria-expanded": "false", on: { click: () => unfold(!panel.classList.contains("open")) } }, t("controls"));
-    const unfold = (on) => {
-      panel.classList.toggle("open", on);
-      expand.setAttribute("aria-expanded", String(on));
-    };
-    badBox = task.kind === "ab" ? null : h("input", { type: "checkbox", on: { change: () => allBad(badBox.checked) } });
-    const badToggle = badBox && h("label", { class: "all-bad" }, badBox, t("all_bad"), keyHint("bad"));
-    panel = h(
-      "section",
-      { class: "panel", "aria-label": t("your_answer") },
-      h("div", { class: "panel-body" }, kind.panel, badToggle, h("div", { class: "comment" }, h("label", { for: "comment" }, t("comment")), comment)),
-      h(
-        "div",
-        { class: "panel-foot" },
-        h("div", { class: "compact" }, shortLine, expand),
-        stateLine,
-        submitButton,
-        h(
-          "div",
-          { class: "small-actions" },
-          undoButton,
-          h("button", { type: "button", class: "quiet", on: { click: () => handIn("cannot_judge") } }, t("cannot_judge")),
-          task.revises ? null : h("button", { type: "button", class: "quiet", on: { click: skip } }, t("skip"), keyHint("skip")),
-          task.revises
-            ? h("button", { type: "button", class: "quiet", on: { click: leaveRevision } }, t("leave_as_it_was"))
-            : recent
-              ? h("button", { type: "button", class: "quiet", on: { click: () => load(recent) } }, t("back_to_last"))
-              : null,
-        ),
-      ),
-    );
+    const back = recent && (() => load(recent));
+    panel = panelOf(task, answer, kind, { submit, undo, allBad, changed, skip, back, leave: leaveRevision, cannotJudge: () => handIn("cannot_judge") });
     fill(
       root,
       h(
         "div",
         { class: `task kind-${task.kind} of-${task.responses.length}` },
         h("div", { class: "reading" }, task.revises ? h("p", { class: "banner" }, t("revising")) : null, promptCard(task, aids), h("div", { class: "responses" }, cards)),
-        panel,
+        panel.element,
       ),
     );
     kind.refresh();
@@ -214,19 +177,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     return answer.verdict === "all_bad" ? null : kind.missing();
   }
 
-  function refreshState() {
-    const what = missing();
-    submitButton.setAttribute("aria-disabled", String(Boolean(what) || busy));
-    submitButton.setAttribute("aria-describedby", "state");
-    stateLine.textContent = what ?? t("ready");
-    stateLine.classList.toggle("complete", !what);
-    shortLine.textContent = answer.verdict === "all_bad" ? t("all_bad") : [kind.short(), what].filter(Boolean).join(" · ") || t("ready");
-    undoButton.disabled = !undone.length;
-    if (!badBox) return;
-    badBox.checked = answer.verdict === "all_bad";
-    // With all bad there is no order and no rating: their controls rest until it is taken back.
-    for (const part of [kind.panel, ...letters().map(kind.tools)]) part.inert = badBox.checked;
-  }
+  const refreshState = () => panel.refresh(missing(), busy, undone.length > 0);
 
   function submit() {
     const what = missing();
@@ -265,7 +216,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
       shell.failed(failure, passing(failure) ? t("will_send") : null);
       if (passing(failure)) return void setTimeout(() => gone || task !== mine || send(mine, body), 2500);
       rest(false);
-      submitButton.focus({ preventScroll: true });
+      panel.toSubmit();
     }
   }
 
@@ -306,7 +257,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     undo: () => undo(),
     source: () => source(),
     notes: () => notes(),
-    bad: () => badBox && allBad(!badBox.checked),
+    bad: () => task.kind !== "ab" && allBad(answer.verdict !== "all_bad"),
     comment: () => root.querySelector("#comment").focus(),
     reading: () => aids.open(),
     compare: () => aids.compare(),
