@@ -8,6 +8,7 @@ raising the epoch ends every session of that person at once.
 import hashlib
 import json
 import secrets
+import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -194,13 +195,46 @@ def use_link(tx: Tx, link: str, password: str = "") -> Person:
     return person
 
 
+def has_password(tx: Tx, person: str) -> bool:
+    """Whether somebody can come back without a new link."""
+    return tx.value("SELECT 1 FROM people WHERE id = :id AND password IS NOT NULL", id=person) is not None
+
+
+def set_password(tx: Tx, person: str, password: str) -> None:
+    """Give a password to somebody signed in who has none yet; another one takes a new link.
+
+    Raises:
+        Refused: it is too short, or they have one (code `password`).
+    """
+    if len(password) < MIN_PASSWORD:
+        raise Refused(f"a password has at least {MIN_PASSWORD} characters", "password")
+    kept = tx.run(
+        "UPDATE people SET password = :hash WHERE id = :id AND password IS NULL",
+        hash=_hasher().hash(password),
+        id=person,
+    )
+    if not kept:
+        raise Refused("you have a password; a new link from your project lead lets you set another", "password")
+
+
+def _spelled(name: str) -> str:
+    """A name as it is compared at sign-in: width, case and spaces make no other person."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def _named(tx: Tx, name: str) -> str | None:
+    """The id of the active person of this name: to the letter, or else the only one it can mean."""
+    people = tx.all("SELECT id, name FROM people WHERE active = 1 AND name IS NOT NULL")
+    exact = [row.id for row in people if row.name == name.strip()]
+    alike = [row.id for row in people if _spelled(row.name) == _spelled(name)]
+    return exact[0] if exact else alike[0] if len(alike) == 1 else None
+
+
 def check_password(tx: Tx, name: str, password: str) -> Person | None:
     """The person with this name and password, or None; takes as long for a name nobody has."""
     from argon2.exceptions import InvalidHashError, VerificationError
 
-    row = tx.one(
-        "SELECT id, name, languages, epoch, password FROM people WHERE name = :name AND active = 1", name=name.strip()
-    )
+    row = tx.one("SELECT id, name, languages, epoch, password FROM people WHERE id = :id", id=_named(tx, name) or "")
     kept = row.password if row is not None and row.password else _nobody()
     try:
         _hasher().verify(kept, password)

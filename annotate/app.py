@@ -31,6 +31,7 @@ STATUS = {
     "superseded": 409,
     "lease_over": 410,
     "bad_answer": 422,
+    "password": 422,
     "paused": 423,
     **dict.fromkeys(("loading", "not_ready", "busy", "exporting"), 409),
     **dict.fromkeys(("already_there", "deactivated", "no_account", "other_projects", "last_lead", "yourself"), 409),

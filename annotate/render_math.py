@@ -6,6 +6,7 @@ becomes `<span class="math i">` (in a line) or `<span class="math d">` (displaye
 escaped: without JavaScript the reader still sees every character of it.
 """
 
+import re
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -16,6 +17,7 @@ from markdown_it.rules_inline import StateInline
 MAX_FORMULA = 10_000
 """Characters in one formula. A longer one stays text, so that no opener searches the whole answer."""
 
+_COMMAND = re.compile(r"\\[a-zA-Z]")
 _CLOSERS = {"$$": "$$", "\\[": "\\]", "\\(": "\\)"}
 
 
@@ -76,11 +78,12 @@ def _slash(state: StateInline, silent: bool) -> bool:
 
 
 def _dollar(state: StateInline, silent: bool) -> bool:
-    """`$$…$$` and `$…$` within a line of text.
+    r"""`$$…$$` and `$…$` within a line of text.
 
     The single dollar opens only before something that is not a space, a digit or `{` (a price, a
     template), and closes only after something that is not a space and before something that is not a
-    digit; a line break or a backtick between the two makes both text.
+    digit. A digit opens all the same where a command stands between the two, as in `$3, 6, \dots$`;
+    a line break or a backtick between them makes both dollars text.
     """
     src, pos, end = state.src, state.pos, state.posMax
     if src[pos] != "$":
@@ -96,11 +99,13 @@ def _dollar(state: StateInline, silent: bool) -> bool:
         state.pos = pos + 2
         return True
     first = src[pos + 1 : pos + 2]
-    if pos + 1 >= end or first.isspace() or first.isdigit() or first == "{":
+    if pos + 1 >= end or first.isspace() or first == "{":
         return False
     at = _find(src, "$", pos + 1, limit)
     body = src[pos + 1 : at]
     if at < 0 or "\n" in body or "`" in body or body[-1].isspace() or src[at + 1 : at + 2].isdigit():
+        return False
+    if first.isdigit() and not _COMMAND.search(body):
         return False
     return _take(state, silent, "math_inline", body, at + 1)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from annotate import answers, assign
+from annotate import accounts, answers, assign
 from annotate.accounts import Person, role_in
 from annotate.assign import Lease
 from annotate.history import Kind, Wanted, day_start, my_days, my_judgments
@@ -51,6 +51,13 @@ class SubmitBody(BaseModel):
     shown_ms: int | None = Field(None, ge=0, le=MAX_NUMBER)
 
 
+class PasswordBody(BaseModel):
+    """A first password."""
+
+    model_config = ConfigDict(extra="forbid")
+    password: str = Field(max_length=1000)
+
+
 class SkipBody(BaseModel):
     """Why a task is given back."""
 
@@ -66,7 +73,7 @@ def progress(tx: Tx, project: Project, person: str, utc_offset: int) -> dict[str
     )
     today = tx.value(
         "SELECT COUNT(*) FROM judgments WHERE annotator = :person AND project = :project AND at_ms >= :since"
-        " AND supersedes IS NULL",
+        " AND state = 'counted' AND supersedes IS NULL",
         project=project.id,
         person=person,
         since=day_start(tx.now(), utc_offset),
@@ -132,6 +139,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
             return {
                 "person": {"id": person.id, "name": person.name},
                 "languages": person.languages,
+                "has_password": accounts.has_password(tx, person.id),
                 "projects": [
                     _project_view(tx, p, person, utc_offset) for p in all_projects(tx) if role_in(tx, p.id, person.id)
                 ],
@@ -259,6 +267,11 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
             return _lease_view(tx, lease, find_project(tx, lease.task.project))
 
         return {"task": as_person(request, work)()}
+
+    @api.post("/password", dependencies=changing, status_code=204)
+    def password(request: Request, body: PasswordBody) -> None:
+        """Set a first password, so as to come back without a new link."""
+        as_person(request, lambda tx, who: accounts.set_password(tx, who.id, body.password))
 
     @api.post("/signout", dependencies=changing, status_code=204)
     def sign_out() -> Response:

@@ -221,3 +221,15 @@ def test_wrong_passwords_pause_a_name_and_a_right_one_clears_it(monkeypatch: pyt
     for _ in range(TRIES - 1):
         throttle.note("Ana", right=False)
     assert throttle.allows("Ana")
+
+
+def test_a_name_may_be_spelled_otherwise_while_it_can_mean_one_person_only(opened: Store) -> None:
+    for name in ("Wei 小伟", "Ana B", "ana b"):
+        add(opened, name)
+        use(opened, link(opened, name), f"password of {name}")
+    for spelled in ("Wei 小伟", "wei小伟", "  WEI  小伟 ", "Ｗｅｉ 小伟"):
+        assert signs_in(opened, spelled, "password of Wei 小伟"), spelled
+    assert signs_in(opened, "Ana B", "password of Ana B")
+    assert signs_in(opened, "ana b", "password of ana b")
+    assert not signs_in(opened, "ANA B", "password of Ana B"), "two people could be meant"
+    assert not signs_in(opened, "", "password of Ana B")

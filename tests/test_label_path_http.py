@@ -83,6 +83,7 @@ def test_me_says_who_is_signed_in_and_where_they_work(ana: Page, store: Store) -
     assert ana.http.get("/api/me").json() == {
         "person": {"id": ana.id, "name": "Ana"},
         "languages": ["en", "zh"],
+        "has_password": False,
         "projects": [
             {
                 "name": "p",
@@ -663,6 +664,17 @@ def test_a_server_under_a_base_path_keeps_to_it(store: Store) -> None:
     assert (sent.status_code, sent.headers["location"]) == (303, "/label/signin?next=%2Flabel%2F")
 
 
+def test_a_first_password_is_set_once_and_only_by_its_person(ana: Page, store: Store) -> None:
+    assert ana.post("/api/password", {"password": "short"}, 422)["code"] == "password"
+    ana.post("/api/password", {"password": "long enough"}, 403, headers={"X-CSRF": ""})
+    ana.post("/api/password", {"password": "long enough"}, 204)
+    assert ana.http.get("/api/me").json()["has_password"] is True
+    assert ana.post("/api/password", {"password": "another one"}, 422)["code"] == "password"
+    with store.read() as tx:
+        assert accounts.check_password(tx, "Ana", "long enough") is not None
+        assert accounts.check_password(tx, "Ana", "another one") is None
+
+
 def test_the_routes_of_the_label_path_are_in_openapi(app: Any) -> None:
     paths = TestClient(app).get("/openapi.json").json()["paths"]
     assert {path for path in paths if path.startswith("/api/") and not path.startswith("/api/lead/")} == {
@@ -677,5 +689,6 @@ def test_the_routes_of_the_label_path_are_in_openapi(app: Any) -> None:
         "/api/leases/{token}/skip",
         "/api/leases/{token}/release",
         "/api/judgments/{judgment}/revise",
+        "/api/password",
         "/api/signout",
     }

@@ -347,8 +347,9 @@ def test_nothing_of_the_framework_is_seen(server: Server, browser: Browser) -> N
 def test_after_signing_out_the_back_button_shows_nothing_of_the_task(server: Server, browser: Browser) -> None:
     page = arrive(browser, server, project(server, rows(1)))
     press(page, "a")
+    page.get_by_role("button", name="Sign out").click()
     with page.expect_navigation(url="**/signin*"):
-        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("button", name="Sign out anyway").click()
     page.go_back()
     page.wait_for_load_state()
     page.locator("form").wait_for()  # sign-in again
@@ -372,3 +373,26 @@ def test_the_work_of_one_person_is_not_shown_to_the_next_in_the_same_browser(ser
     page.locator("#prompt-title").focus()
     press(page, "c")
     expect(page.locator(".message")).to_contain_text("Somebody else signed in in this browser.")
+
+
+def test_who_has_no_password_is_offered_one_before_their_link_is_lost(server: Server, browser: Browser) -> None:
+    name = project(server, rows(1))
+    page = arrive(browser, server, name)
+    who = page.evaluate("fetch('/api/me').then(r => r.json()).then(me => me.person.name)")
+    page.get_by_role("button", name="Sign out").click()
+    sheet = page.get_by_role("dialog", name="Sign out")
+    expect(sheet).to_contain_text("You have no password yet")
+    sheet.get_by_label("New password").fill("short")
+    press(page, "Enter")
+    expect(sheet.get_by_role("status")).to_have_text("A password has at least 8 characters.")
+    sheet.get_by_label("New password").fill("long enough for me")
+    press(page, "Enter")
+    expect(sheet).to_contain_text(f"You sign in by the name {who}.")
+    with page.expect_navigation(url="**/signin*"):
+        press(page, "Enter")
+    page.locator("#name").fill(f"  {who.upper()} ")  # spelled otherwise, but nobody else's name
+    page.locator("#password").fill("long enough for me")
+    press(page, "Enter")
+    page.locator("#prompt-title").wait_for()
+    with page.expect_navigation(url="**/signin*"):  # now without a question
+        page.get_by_role("button", name="Sign out").click()

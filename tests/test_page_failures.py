@@ -285,6 +285,7 @@ def test_signed_out_elsewhere_the_page_keeps_the_draft_and_leads_back(server: Se
     other.goto(page.url)
     other.locator("#prompt-title").wait_for()
     other.get_by_role("button", name="Sign out").click()
+    other.get_by_role("button", name="Sign out anyway").click()
     other.locator("#password").wait_for()
     page.locator("#comment").fill("after signing out")
     said(page, "You are signed out. Your draft is kept here.")

@@ -69,7 +69,7 @@ def test_each_kind_is_judged_from_sign_in_to_submit_without_a_mouse(
     # skipping, too: the reason is chosen by arrows, Enter sends
     press(page, "s")
     page.locator("#skip-reason").wait_for()
-    onward(page, lambda: press(page, "ArrowDown", "ArrowDown", "ArrowDown", "Enter"))
+    onward(page, lambda: press(page, *["ArrowDown"] * 4, "Enter"))
     with opened(server.store_url) as store, store.read() as tx:
         reasons = tx.all("SELECT x.reason FROM passes x JOIN projects p ON p.id = x.project WHERE p.name = :n", n=name)
     assert [row.reason for row in reasons] == ["upsetting"]

@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT
 from hands import CRITERIA, PHONE, arrive, onward, press, project, tab_to, texts
 from playwright.sync_api import Browser, Page, expect
-from serving import Server, served
+from serving import Server
 
 from data.formats.rows import Row
 from data.records import Message, Prompt, Response
@@ -23,20 +23,6 @@ TALK = [
     ("user", "the last question"),
 ]
 ASKED = [("user", "What do you think?")]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(f"sqlite:///{tmp_path_factory.mktemp('reading')}/store.db") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _leave(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "browser" in request.fixturenames:
-        for context in request.getfixturevalue("browser").contexts:
-            context.close()
 
 
 def task(answers: Sequence[str], prompt: Sequence[tuple[str, str]] = ASKED, number: int = 1) -> Row:
@@ -732,3 +718,29 @@ def contrast(one: str, other: str) -> float:
 
     low, high = sorted((light(one), light(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_a_finger_on_a_folded_answer_moves_the_page(server: Server, browser: Browser) -> None:
+    page = at(browser, server, task([LINES, LINES + " More."]), context=PHONE)
+    box = page.locator("#response-A .text.folded").bounding_box()
+    assert box is not None
+    touch = page.context.new_cdp_session(page)
+    x, y = box["x"] + 60, box["y"] + 150
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in range(1, 11):
+        moved = {"x": x, "y": y - step * 15}
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [moved]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_function("window.scrollY > 60")
+
+
+def test_a_tap_that_closes_the_menu_presses_nothing_else(server: Server, browser: Browser) -> None:
+    page = at(browser, server, task(["one", "two"]), context=PHONE)
+    page.get_by_role("button", name="Reading", exact=True).tap()
+    page.locator("#reading-aids").wait_for()
+    page.get_by_role("button", name="Settings").tap()
+    expect(page.locator("#reading-aids")).to_be_hidden()
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Settings").tap()
+    expect(page.get_by_role("dialog")).to_have_count(1)

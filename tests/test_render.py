@@ -589,3 +589,9 @@ def test_every_colour_of_code_has_contrast_in_light_and_dark() -> None:
 
 def test_every_rule_of_the_colours_stays_within_answers() -> None:
     assert all(re.match(r"(\.dark )?\.answer pre", line) for line in highlight_css().splitlines())
+
+
+def test_a_sequence_of_numbers_with_a_command_is_a_formula_and_two_prices_are_none() -> None:
+    assert 'class="math i"' in module.render("The sum of $3, 6, 12, \\dots$ grows.").html
+    for text in ("It costs $5 and then $10.", "From $3 to $6, 12 \\dots", "$5 \\to $10", "pay $20\nor `\\x` $"):
+        assert "math" not in module.render(text).html, text

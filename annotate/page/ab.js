@@ -60,7 +60,8 @@ export function ab(view, answer, changed) {
     fill(keys, t("keys_ab", { tie: shownKey("tie"), bad: shownKey("bad") }));
     radios(choices, [["A", t("better", { letter: "A" }), "A"], ["tie", t("tie"), shownKey("tie")], ["B", t("better", { letter: "B" }), "B"], ["all_bad", t("both_bad"), shownKey("bad")]], current(), choose);
     const sided = answer.choice === "A" || answer.choice === "B";
-    strengths.hidden = !sided;
+    strengths.classList.toggle("resting", !sided); // not taken away: the choices would move under a finger
+    strengths.inert = !sided;
     radios(strengths, [1, 2, 3].map((n) => [n, t(`strength_${n}`), String(n)]), answer.strength, strong);
     for (const letter of ["A", "B"]) {
       const on = answer.verdict === "answered" && answer.choice === letter;

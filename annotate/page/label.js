@@ -81,6 +81,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     nothing = nothing?.close() ?? null;
     task = view;
     answer = view.revises ? fromWire(view.revises.answer) : empty();
+    shell.saving("none");
     keeper = draftKeeper(shell.person.id, view.token, view.draft, (state, what) => (state === "ended" || state === "changed" ? elsewhere(what) : shell.saving(state, what)));
     if (keeper.found) answer = fromWire(keeper.found.answer);
     clock = activeClock(keeper.found?.active_ms ?? 0);
@@ -239,7 +240,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
 
   function showNothing(held) {
     done();
-    nothing ? nothing.update(held) : (nothing = nothingLeft(root, held, () => load()));
+    nothing ? nothing.update(held) : (nothing = nothingLeft(root, held, `#/p/${encodeURIComponent(project)}/mine`, () => load()));
   }
 
   function done() {

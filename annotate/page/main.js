@@ -8,7 +8,7 @@ import { actionOf, keysOn } from "./keys.js";
 import { showKeys } from "./keysheet.js";
 import { labelScreen } from "./label.js";
 import { mathFrom } from "./math.js";
-import { bar, guidelinesRead, hasLeft, projectsPage, showGuidelines } from "./pages.js";
+import { bar, guidelinesRead, hasLeft, projectsPage, showGuidelines, signOutSheet } from "./pages.js";
 import { showSettings } from "./settings.js";
 import { lang, loadWords, number, t } from "./words.js";
 
@@ -152,8 +152,10 @@ function makeShell(root) {
       message.hidden = true;
       message.dataset.words = message.dataset.code = "";
     },
+    /** What is on its way to the server; "none" for a task nothing has been said about. */
     saving(state, failure) {
-      if (state === "saving" || state === "saved") {
+      if (state === "none") savedLine.textContent = "";
+      else if (state === "saving" || state === "saved") {
         savedLine.textContent = t(state);
         if (state === "saved") shell.clear();
       } else {
@@ -209,7 +211,11 @@ function makeShell(root) {
         shell.failed(failure);
       }
     },
-    async signOut() {
+    signOut() {
+      if (shell.me?.has_password) return shell.leave();
+      signOutSheet(shell.me.person.name, shell.leave, () => (shell.me.has_password = true), shell.failed);
+    },
+    async leave() {
       shell.screen?.close?.();
       try {
         await ask("POST", "signout");

@@ -6,8 +6,8 @@ import { language, list, number, plural, t } from "./words.js";
 const AGAIN_MS = 30_000;
 const COUNTED = 1000; // the server counts open tasks in other languages up to here
 
-/** The page of it inside `root`; `look` asks the server again, and `update` is told the answer. */
-export function nothingLeft(root, held, look) {
+/** The page of it inside `root`, with the way to `mine`, what one said; `look` asks the server again, and `update` is told the answer. */
+export function nothingLeft(root, held, mine, look) {
   let timer = 0;
   let asked = false;
   const title = h("h1", { tabindex: "-1" });
@@ -17,7 +17,7 @@ export function nothingLeft(root, held, look) {
     asked = true;
     look();
   };
-  fill(root, h("section", { class: "nothing" }, title, lines, did, h("button", { type: "button", class: "submit", on: { click: now } }, t("look_again")), h("p", { class: "hint" }, t("looks_by_itself"))));
+  fill(root, h("section", { class: "nothing" }, title, lines, did, h("button", { type: "button", class: "submit", on: { click: now } }, t("look_again")), h("p", {}, h("a", { href: mine }, t("mine"))), h("p", { class: "hint" }, t("looks_by_itself"))));
 
   const again = () => (document.hidden ? null : look()); // hidden: when it is seen again, see below
   const seen = () => document.hidden || (clearTimeout(timer), look());

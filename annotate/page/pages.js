@@ -1,11 +1,12 @@
 // The quieter pages: which project, the guidelines with their warning, and why a task is skipped.
 
 import { ask } from "./api.js";
-import { dialog, fill, h, typing } from "./dom.js";
+import { announce, dialog, fill, h, typing } from "./dom.js";
 import { keysOn, pressed } from "./keys.js";
 import { lang, number, t } from "./words.js";
 
 const SKIP_REASONS = ["too_long", "not_my_language", "not_my_field", "upsetting", "broken", "other"];
+const SHORTEST = 8; // characters of a password, as the server has it
 const WARNED = "warned"; // kept in place of a version by a project that warns and has no guidelines
 
 /** The list of projects. A digit or the arrows choose one, Enter opens it. */
@@ -112,9 +113,13 @@ export function guidelinesRead(person, project) {
 
 /** Asks why a task is skipped; `send(reason, comment)` hands it back. When that fails the sheet stays. */
 export function skipSheet(send, failed) {
-  const reason = h("select", { id: "skip-reason", autofocus: true }, SKIP_REASONS.map((r) => h("option", { value: r }, t(`skip_${r}`))));
+  const reason = h("select", { id: "skip-reason", autofocus: true }, h("option", { value: "" }, t("skip_choose")), SKIP_REASONS.map((r) => h("option", { value: r }, t(`skip_${r}`))));
   const comment = h("textarea", { id: "skip-comment", rows: 2, maxlength: 2000 });
-  const go = () => send(reason.value, comment.value).then(() => box.close(), failed);
+  const go = () => {
+    if (reason.value) return send(reason.value, comment.value).then(() => box.close(), failed);
+    announce(t("skip_choose"));
+    reason.focus();
+  };
   const box = dialog(
     t("skip_title"),
     t("close"),
@@ -129,4 +134,34 @@ export function skipSheet(send, failed) {
     const sends = event.key === "Enter" && (event.ctrlKey || event.metaKey || event.target === reason);
     if (sends && !event.isComposing && !event.repeat) event.preventDefault(), go();
   });
+}
+
+/** Before somebody without a password signs out: their link is used up, so a password first, or else a new link. */
+export function signOutSheet(name, leave, kept, failed) {
+  const box = h("input", { type: "password", id: "new-password", minlength: 8, maxlength: 1000, autocomplete: "new-password", autofocus: true });
+  const said = h("p", { class: "hint", role: "status" });
+  const set = async (event) => {
+    event.preventDefault();
+    if (box.value.length < SHORTEST) return void (said.textContent = t("password_short", { n: SHORTEST }));
+    try {
+      await ask("POST", "password", { password: box.value });
+      kept();
+      fill(form, h("p", {}, t("password_kept", { name })), h("button", { type: "button", class: "submit", autofocus: true, on: { click: leave } }, t("sign_out")));
+      form.querySelector("button").focus();
+    } catch (failure) {
+      failed(failure);
+    }
+  };
+  const form = h(
+    "form",
+    { class: "sheet-form", on: { submit: set } },
+    h("p", {}, t("sign_out_lead")),
+    h("input", { type: "text", value: name, autocomplete: "username", hidden: true, readonly: true }),
+    h("label", { for: box.id }, t("password_new")),
+    box,
+    said,
+    h("button", { type: "submit", class: "submit" }, t("password_set")),
+    h("button", { type: "button", class: "quiet", on: { click: leave } }, t("sign_out_anyway")),
+  );
+  dialog(t("sign_out"), t("close"), form);
 }

@@ -103,7 +103,7 @@ export function ranking(view, answer, changed) {
         [...Array(count).keys()].map((i) => {
           const on = answer.rows[letter] === i + 1;
           const label = t(on ? "placed_at" : "place_at", { letter, row: i + 1 });
-          return h("button", { type: "button", class: "place", "aria-pressed": String(on), "aria-label": label, on: { click: () => (place(letter, on ? 0 : i + 1), tools[letter].children[i].focus({ preventScroll: true })) } }, String(i + 1));
+          return h("button", { type: "button", class: "place", "data-end": i ? (i + 1 === count ? t("end_worst") : null) : t("end_best"), "aria-pressed": String(on), "aria-label": label, on: { click: () => (place(letter, on ? 0 : i + 1), tools[letter].children[i].focus({ preventScroll: true })) } }, String(i + 1));
         }),
       );
     }

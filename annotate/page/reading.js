@@ -93,7 +93,9 @@ export function readingAids(note) {
     /** The screen is left: nothing of it stays behind. */
     close() {
       unmark();
-      document.documentElement.style.scrollPadding = "";
+      const root = document.documentElement.style;
+      root.scrollPadding = "";
+      for (const name of ["--over", "--under"]) root.removeProperty(name);
     },
     /** Help with a task that has just been drawn: `chosen` gives the response at work, `rows` the ranking so far. */
     dress(element, task, chosen, rows) {
@@ -138,6 +140,13 @@ function menuParts(resize, set) {
   const button = h("button", { type: "button", class: "quiet open-aids", "aria-expanded": "false", "aria-controls": box.id, popovertarget: box.id }, t("reading"));
   box.addEventListener("beforetoggle", ({ newState }) => newState === "open" && place(box, button));
   box.addEventListener("toggle", ({ newState }) => button.setAttribute("aria-expanded", String(newState === "open")));
+  const beside = (event) => {
+    if (!box.matches(":popover-open") || box.contains(event.target) || button.contains(event.target)) return;
+    const swallow = (click) => (click.preventDefault(), click.stopPropagation());
+    document.addEventListener("click", swallow, { capture: true, once: true }); // this tap closes the menu and does nothing else
+    setTimeout(() => document.removeEventListener("click", swallow, { capture: true }), 600);
+  };
+  box.addEventListener("toggle", ({ newState }) => document[newState === "open" ? "addEventListener" : "removeEventListener"]("pointerdown", beside, { capture: true }));
   return { button, box, boxes, smaller, larger, size };
 }
 
@@ -190,8 +199,8 @@ function keepClear(page, bar) {
     const root = document.documentElement.style;
     const over = above.reduce((sum, box) => sum + held(box, "sticky"), 0);
     const under = held(panel, "fixed");
-    page.style.setProperty("--over", `${over}px`);
-    page.style.setProperty("--under", `${under}px`);
+    root.setProperty("--over", `${over}px`);
+    root.setProperty("--under", `${under}px`);
     root.scrollPaddingTop = `${over + held(prompt, "sticky") + 8}px`;
     root.scrollPaddingBottom = `${under + (bar.hidden ? 0 : bar.offsetHeight + 8) + 8}px`;
   };
