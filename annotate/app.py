@@ -63,7 +63,7 @@ def build_app(store: Store, *, base: str = "", lease_ms: int = assign.LEASE_MS, 
     app.include_router(signin.router(store, sessions, base))
     _files(app, base)
     app.add_middleware(Guard, sessions=sessions, base=base)
-    app.add_middleware(GZipMiddleware, minimum_size=1000)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=3)  # 9 takes longer than it saves
     if gradio:
         _mount_gradio(app, store, sessions, base)
     return app

@@ -123,6 +123,11 @@ def _lease_view(tx: Tx, lease: Lease, project: Project) -> Callable[[], dict[str
     return view
 
 
+def _json(held: dict[str, Any]) -> Response:
+    """The answer straight to bytes: what holds whole texts is not walked through once more to be checked."""
+    return Response(canonical(held), media_type="application/json")
+
+
 def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) -> APIRouter:
     """The routes, over a store and the sessions of the server they run in."""
     api = APIRouter(prefix="/api", tags=["label path"])
@@ -153,7 +158,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         return {"version": version, "texts": {language: render_guidelines(text) for language, text in texts.items()}}
 
     @api.post("/projects/{project}/next", dependencies=changing)
-    def next_task(request: Request, project: str, ahead: bool = False, utc_offset: UtcOffset = 0) -> dict[str, Any]:
+    def next_task(request: Request, project: str, ahead: bool = False, utc_offset: UtcOffset = 0) -> Response:
         """The task to judge now; asked again, the same one until it is submitted or skipped.
 
         With `ahead`, the one after it, where there is plenty; the page renews it when it shows it.
@@ -175,7 +180,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
             return _lease_view(tx, lease, found), {"reason": None, "progress": stand}
 
         view, around = as_person(request, work)
-        return {"task": view() if view else None, **around}
+        return _json({"task": view() if view else None, **around})
 
     @api.put("/leases/{token}/draft", dependencies=changing)
     def put_draft(request: Request, token: str, body: DraftBody) -> dict[str, int]:
@@ -196,7 +201,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         return {"expires_in_s": lease_ms // 1000}
 
     @api.post("/leases/{token}/submit", dependencies=changing)
-    def submit(request: Request, token: str, body: SubmitBody, utc_offset: UtcOffset = 0) -> dict[str, Any]:
+    def submit(request: Request, token: str, body: SubmitBody, utc_offset: UtcOffset = 0) -> Response:
         """Hand in an answer; sent twice with one token it is kept once."""
 
         def work(tx: Tx, person: Person) -> dict[str, Any]:
@@ -214,7 +219,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
             kept = {"judgment": outcome.judgment, "state": outcome.state}
             return {**kept, "progress": stand, "paused": project.paused}
 
-        return as_person(request, work)
+        return _json(as_person(request, work))
 
     @api.post("/leases/{token}/skip", dependencies=changing)
     def skip(request: Request, token: str, body: SkipBody, utc_offset: UtcOffset = 0) -> dict[str, Any]:

@@ -87,7 +87,10 @@ export function responseCard(response, answer, tools, aids, changed) {
     notes.hidden = !on;
     if (on && !notes.childElementCount) fillNotes(notes, response, answer, () => (count(), changed()));
   };
-  more.addEventListener("click", () => open(more.getAttribute("aria-expanded") !== "true"));
+  more.addEventListener("click", () => {
+    open(more.getAttribute("aria-expanded") !== "true");
+    if (!notes.hidden) notes.scrollIntoView({ block: "nearest", behavior: "instant" });
+  });
   card.refresh = () => {
     count();
     notes.replaceChildren();

@@ -26,6 +26,7 @@ export function panelOf(task, answer, kind, acts) {
   const unfold = (on) => {
     element.classList.toggle("open", on);
     expand.setAttribute("aria-expanded", String(on));
+    expand.textContent = t(on ? "controls_less" : "controls");
   };
   const last = task.revises ? quiet("leave_as_it_was", acts.leave) : acts.back && quiet("back_to_last", acts.back);
   const element = h(
