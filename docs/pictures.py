@@ -293,7 +293,7 @@ def nothing(stage: Stage) -> None:
 def offline(stage: Stage) -> None:
     page = stage.go("#/p/ranking")
     page.route("**/api/**", lambda route: route.abort())
-    page.keyboard.press("c")
+    page.keyboard.press("x")  # whatever the draft says, a change
     page.locator(".message").wait_for()
 
 
