@@ -164,23 +164,27 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         With `ahead`, the one after it, where there is plenty; the page renews it when it shows it.
         """
 
-        def work(tx: Tx, person: Person) -> tuple[Callable[[], dict[str, Any]] | None, dict[str, Any]]:
+        def work(tx: Tx, person: Person) -> tuple[Lease | None, Project, dict[str, Any]]:
             found = _member(tx, project, person)
             stand = progress(tx, found, person.id, utc_offset)
             if ahead and not assign.plenty(tx, found.id):
-                return None, {"reason": "not_ahead", "progress": stand}
+                return None, found, {"reason": "not_ahead", "progress": stand}
             try:
                 lease = assign.claim(tx, found.id, person.id, lease_ms=lease_ms, holding=2 if ahead else 1)
             except Refused as refusal:
                 if refusal.code != "paused":
                     raise
-                return None, {"reason": "paused", "progress": stand}
+                return None, found, {"reason": "paused", "progress": stand}
             if lease is None:
-                return None, {"reason": "none_left", "progress": stand, **remaining(tx, found, person)}
-            return _lease_view(tx, lease, found), {"reason": None, "progress": stand}
+                return None, found, {"reason": "none_left", "progress": stand, **remaining(tx, found, person)}
+            return lease, found, {"reason": None, "progress": stand}
 
-        view, around = as_person(request, work)
-        return _json({"task": view() if view else None, **around})
+        lease, found, around = as_person(request, work)
+        if lease is None:
+            return _json({"task": None, **around})
+        with store.read() as tx:  # after the claim: others wait for the project's chain until it is committed
+            view = _lease_view(tx, lease, found)
+        return _json({"task": view(), **around})
 
     @api.put("/leases/{token}/draft", dependencies=changing)
     def put_draft(request: Request, token: str, body: DraftBody) -> dict[str, int]:
@@ -204,7 +208,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
     def submit(request: Request, token: str, body: SubmitBody, utc_offset: UtcOffset = 0) -> Response:
         """Hand in an answer; sent twice with one token it is kept once."""
 
-        def work(tx: Tx, person: Person) -> dict[str, Any]:
+        def work(tx: Tx, person: Person) -> tuple[answers.Outcome, Lease, Person]:
             lease = assign.lease_of(tx, token, person.id)
             project = find_project(tx, lease.task.project)
             outcome = answers.submitted(tx, token)
@@ -215,11 +219,14 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
                 fields["active_seconds"] = body.active_ms / 1000
                 fields["guideline_version"] = guidelines(tx, project.id)[0]
                 outcome = answers.submit(tx, person.id, token, fields, body.shown_ms)
-            stand = progress(tx, find_project(tx, project.name), person.id, utc_offset)
-            kept = {"judgment": outcome.judgment, "state": outcome.state}
-            return {**kept, "progress": stand, "paused": project.paused}
+            return outcome, lease, person
 
-        return _json(as_person(request, work))
+        outcome, lease, person = as_person(request, work)
+        with store.read() as tx:  # as above
+            project = find_project(tx, lease.task.project)
+            stand = progress(tx, project, person.id, utc_offset)
+        kept = {"judgment": outcome.judgment, "state": outcome.state}
+        return _json({**kept, "progress": stand, "paused": project.paused})
 
     @api.post("/leases/{token}/skip", dependencies=changing)
     def skip(request: Request, token: str, body: SkipBody, utc_offset: UtcOffset = 0) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def run(
         proxy_headers=True,
         forwarded_allow_ips=proxies,
         timeout_graceful_shutdown=2,
+        timeout_keep_alive=75,  # people read between two requests; a new connection each time costs more
         server_header=False,
     )
     print(f"Concord is ready on {address(sock, host)}{base}/  (Ctrl-C stops it)", flush=True)
