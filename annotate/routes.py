@@ -134,7 +134,9 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
     changing = [Depends(check_csrf)]
 
     def as_person(request: Request, work: Callable[[Tx, Person], T]) -> T:
-        return store.change(lambda tx: work(tx, sessions.require(tx, request)))
+        # The page says where it is at work, so that what waits for the same project is committed together.
+        about = request.headers.get("x-project") or None
+        return store.change(lambda tx: work(tx, sessions.require(tx, request)), about)
 
     @api.get("/me")
     def me(request: Request, utc_offset: UtcOffset = 0) -> dict[str, Any]:

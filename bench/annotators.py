@@ -143,6 +143,7 @@ class Annotator:
 
     async def join(self, link: str) -> "Annotator":
         """Sign in by a one-time link."""
+        self.http.headers["X-Project"] = self.project
         answer = await self.http.post(f"/join/{link}")
         assert answer.status_code == 303, answer.text
         self.http.headers["X-CSRF"] = self.http.cookies["csrf"]

@@ -13,6 +13,7 @@ acknowledged (WAL, synchronous=FULL).
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,7 @@ class Store:
         self.postgresql = engine.dialect.name == "postgresql"
         # SQLite lets one writer in and makes others poll; queueing here is fair and wakes at once.
         self._writer = threading.Lock()
-        self._turns: Turns[Callable[[Tx], Any]] = Turns(self._together)
+        self._turns: defaultdict[object, Turns[Callable[[Tx], Any]]] = defaultdict(lambda: Turns(self._together))
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
@@ -64,15 +65,22 @@ class Store:
         ):
             yield Tx(connection)
 
-    def change(self, work: Callable[[Tx], T]) -> T:
+    def change(self, work: Callable[[Tx], T], about: object = None) -> T:
         """Run `work` in a write transaction, again when the database asks for another try.
 
         Asked again: a deadlock or serialisation failure, and a claim that met the index
-        which keeps one person from holding a task twice. On SQLite, work that waits at the
-        same time is committed together (data/store_turns.py); each still holds or fails alone.
+        which keeps one person from holding a task twice. Work that waits at the same time is
+        committed together (data/store_turns.py); each still holds or fails alone.
+
+        Args:
+            about: what the work changes, such as a project: on PostgreSQL only work about the same
+                thing is committed together, since it would wait for the same lock; None stays alone.
         """
-        if not self.postgresql:
-            return self._turns.ask(work)  # type: ignore[no-any-return]
+        if self.postgresql and about is None:
+            return self._alone(work)
+        return self._turns[about if self.postgresql else None].ask(work)  # type: ignore[no-any-return]
+
+    def _alone(self, work: Callable[[Tx], T]) -> T:
         for attempt in range(TRIES):
             try:
                 with self.write() as tx:
@@ -87,10 +95,13 @@ class Store:
         raise AssertionError("unreachable")
 
     def _together(self, batch: list[Asked[Callable[[Tx], Any]]]) -> None:
-        """Do each work of a batch within a savepoint, all of them in one transaction."""
+        """Do each work of a batch within a savepoint, all of them in one transaction; one alone needs none."""
+        if self.postgresql and len(batch) == 1:
+            batch[0].result = self._alone(batch[0].work)
+            return
         with self.write() as whole:
             for asked in batch:
-                for attempt in range(TRIES):
+                for _ in range(TRIES):
                     whole.run("SAVEPOINT work")
                     tx = whole.fresh()
                     try:
@@ -98,14 +109,20 @@ class Store:
                             asked.result, asked.error = asked.work(tx), None
                     except Exception as error:
                         asked.error = error
-                        whole.run("ROLLBACK TO work")
-                    whole.run("RELEASE work")
-                    if not (isinstance(asked.error, exc.IntegrityError) and attempt < TRIES - 1):
+                        whole.run("ROLLBACK TO SAVEPOINT work")
+                    whole.run("RELEASE SAVEPOINT work")
+                    if not _worth_another_try(asked.error):
                         break
 
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
+
+
+def _worth_another_try(error: BaseException | None) -> bool:
+    """Whether the database refused for what others did at the same moment."""
+    states = {"40001", "40P01"}  # serialisation failure, deadlock
+    return isinstance(error, exc.IntegrityError) or getattr(getattr(error, "orig", None), "sqlstate", None) in states
 
 
 @contextmanager

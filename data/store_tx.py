@@ -2,7 +2,7 @@
 
 SQLAlchemy opens, pools, begins and commits; a statement itself goes to the driver's own
 cursor, because on the label path SQLAlchemy's part of a statement costs four times what
-SQLite's does (46 against 11 µs, bench/README.md). What the driver raises is raised as
+SQLite's does (46 against 11 µs, measured). What the driver raises is raised as
 SQLAlchemy's error of the same name, so that callers see one family.
 """
 

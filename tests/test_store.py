@@ -227,7 +227,7 @@ def waiting_together(opened: Store, works: list[Any]) -> list[Any]:
         tx.value("SELECT 1")
         for thread in threads:
             thread.start()
-        while len(opened._turns._waiting) < len(works) and not opened.postgresql:
+        while len(opened._turns[None]._waiting) < len(works) and not opened.postgresql:
             time.sleep(0.001)
     for thread in threads:
         thread.join()
@@ -384,4 +384,35 @@ def test_a_new_store_may_be_opened_by_several_processes_at_once(store_url: str) 
     assert said == ["opened"] * 4
     opened = open_store(store_url)
     assert version(opened) == str(len(MIGRATIONS))
+    opened.close()
+
+
+def test_on_postgresql_only_changes_about_the_same_thing_are_committed_together(fresh_pg: str) -> None:
+    opened = open_store(fresh_pg)
+    commits: list[int] = []
+    event.listen(opened.engine, "commit", lambda _: commits.append(1))
+    hold = threading.Event()
+
+    def first(tx: Tx) -> None:
+        assert hold.wait(20)
+
+    def ask(about: object, work: Any = None) -> threading.Thread:
+        work = work or (lambda tx: tx.reserve("projects", 1))
+        thread = threading.Thread(target=opened.change, args=(work, about))
+        thread.start()
+        return thread
+
+    threads = [ask("p", first)]
+    threads += [ask("p") for _ in range(9)]
+    while len(opened._turns["p"]._waiting) < 10:
+        time.sleep(0.001)
+    hold.set()
+    for thread in threads:
+        thread.join()
+    assert len(commits) == 2, "the one that held it up, and the nine together"
+    with opened.read() as tx:
+        assert tx.value("SELECT value FROM counters WHERE name = 'projects'") == 9
+    for thread in [ask(None) for _ in range(5)]:
+        thread.join()
+    assert len(commits) >= 2 + 5, "about nothing in particular: each alone"
     opened.close()

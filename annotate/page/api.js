@@ -2,6 +2,7 @@
 
 let base = "";
 let person = "";
+let project = "";
 
 export class Failure extends Error {
   constructor(code, message) {
@@ -18,6 +19,11 @@ export function drawnFor(id) {
   person = id;
 }
 
+/** Where the page is at work: what many send about one project at once, the server keeps together. */
+export function workIn(name) {
+  project = encodeURIComponent(name);
+}
+
 export const address = (path) => `${base}/${path}`;
 
 const csrf = () => document.cookie.match(/(?:^|; )csrf=([^;]+)/)?.[1] ?? "";
@@ -27,7 +33,7 @@ const csrf = () => document.cookie.match(/(?:^|; )csrf=([^;]+)/)?.[1] ?? "";
  * `keepalive` lets the request outlive the page (at most 64 kB).
  */
 export async function ask(method, path, body, { keepalive = false, timeout = 12000 } = {}) {
-  const headers = { Accept: "application/json", "X-Person": person, "X-UTC-Offset": String(-new Date().getTimezoneOffset()) };
+  const headers = { Accept: "application/json", "X-Person": person, "X-Project": project, "X-UTC-Offset": String(-new Date().getTimezoneOffset()) };
   const options = { method, headers, credentials: "same-origin", keepalive, cache: "no-store" };
   if (method !== "GET") {
     headers["Content-Type"] = "application/json";

@@ -2,7 +2,7 @@
 
 import { ab } from "./ab.js";
 import { lookAhead } from "./ahead.js";
-import { ask, passing } from "./api.js";
+import { ask, passing, workIn } from "./api.js";
 import { promptCard, responseCard } from "./cards.js";
 import { announce, fill, h, typing } from "./dom.js";
 import { activeClock, draftKeeper } from "./draft.js";
@@ -39,6 +39,7 @@ function fromWire(wire) {
 
 /** The screen for a project: `shell` shows progress and messages, `open` starts at one judgment to revise. */
 export function labelScreen(root, shell, project, reviseId = null) {
+  workIn(project);
   let task = null;
   let answer = empty();
   let kind = null;
