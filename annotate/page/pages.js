@@ -154,7 +154,7 @@ export function signOutSheet(name, leave, kept, failed) {
   };
   const form = h(
     "form",
-    { class: "sheet-form", on: { submit: set } },
+    { class: "sheet-form", novalidate: true, on: { submit: set } },
     h("p", {}, t("sign_out_lead")),
     h("input", { type: "text", value: name, autocomplete: "username", hidden: true, readonly: true }),
     h("label", { for: box.id }, t("password_new")),
