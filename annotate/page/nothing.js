@@ -17,7 +17,7 @@ export function nothingLeft(root, held, mine, look) {
     asked = true;
     look();
   };
-  fill(root, h("section", { class: "nothing" }, title, lines, did, h("button", { type: "button", class: "submit", on: { click: now } }, t("look_again")), h("p", {}, h("a", { href: mine }, t("mine"))), h("p", { class: "hint" }, t("looks_by_itself"))));
+  fill(root, h("section", { class: "nothing" }, title, lines, did, h("button", { type: "button", class: "submit", on: { click: now } }, t("look_again")), h("p", {}, h("a", { href: mine }, t("look_back"))), h("p", { class: "hint" }, t("looks_by_itself"))));
 
   const again = () => (document.hidden ? null : look()); // hidden: when it is seen again, see below
   const seen = () => document.hidden || (clearTimeout(timer), look());
