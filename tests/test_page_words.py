@@ -203,7 +203,7 @@ def test_nothing_is_left_in_english_in_a_chinese_session(server: Server, browser
     page.locator("#prompt-title").wait_for()
     for letter in "AB":
         page.locator(f"#response-{letter}").get_by_role("button", name="备注与标记").click()
-    page.get_by_role("button", name="写一个更好的版本").first.click()
+    page.get_by_role("button", name="改写这个回答").first.click()
     press(page, "Escape")
     page.locator("h1").first.focus()
     press(page, "a", "b")

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { keyHint } from "./keys.js";
 import { t } from "./words.js";
 
-const quiet = (word, act, hint = null) => h("button", { type: "button", class: "quiet", on: { click: act } }, t(word), hint);
+const quiet = (words, act, hint = null) => h("button", { type: "button", class: "quiet", on: { click: act } }, words, hint);
 
 /**
  * Build the panel of a task. `acts` says what its buttons do: submit, undo, allBad(on), cannotJudge, skip, leave
@@ -20,7 +20,7 @@ export function panelOf(task, answer, kind, acts) {
   const submit = h("button", { type: "button", class: "submit", "aria-describedby": "state", on: { click: acts.submit } }, h("span", {}, t(task.revises ? "submit_revised" : "submit")), h("kbd", { "aria-hidden": "true" }, "Ctrl ↵"));
   const state = h("p", { class: "state", id: "state" });
   const short = h("p", { class: "short" });
-  const undo = quiet("undo", acts.undo, keyHint("undo"));
+  const undo = quiet(t("undo"), acts.undo, keyHint("undo"));
   const bad = task.kind === "ab" ? null : h("input", { type: "checkbox", on: { change: () => acts.allBad(bad.checked) } });
   const expand = h("button", { type: "button", class: "expand quiet", "aria-expanded": "false", on: { click: () => unfold(!element.classList.contains("open")) } }, t("controls"));
   const unfold = (on) => {
@@ -28,7 +28,7 @@ export function panelOf(task, answer, kind, acts) {
     expand.setAttribute("aria-expanded", String(on));
     expand.textContent = t(on ? "controls_less" : "controls");
   };
-  const last = task.revises ? quiet("leave_as_it_was", acts.leave) : acts.back && quiet("back_to_last", acts.back);
+  const last = task.revises ? quiet(t("leave_as_it_was"), acts.leave) : acts.back && quiet(t("back_to_last"), acts.back);
   const element = h(
     "section",
     { class: "panel", "aria-label": t("your_answer") },
@@ -45,7 +45,7 @@ export function panelOf(task, answer, kind, acts) {
       h("div", { class: "compact" }, short, expand),
       state,
       submit,
-      h("div", { class: "small-actions" }, undo, quiet("cannot_judge", acts.cannotJudge), task.revises ? null : quiet("skip", acts.skip, keyHint("skip")), last),
+      h("div", { class: "small-actions" }, undo, quiet(t("cannot_judge"), acts.cannotJudge), task.revises ? null : quiet(t("skip"), acts.skip, keyHint("skip")), last),
     ),
   );
 
