@@ -217,7 +217,7 @@ def set_password(tx: Tx, person: str, password: str) -> None:
         raise Refused("you have a password; a new link from your project lead lets you set another", "password")
 
 
-def _spelled(name: str) -> str:
+def spelled(name: str) -> str:
     """A name as it is compared at sign-in: width, case and spaces make no other person."""
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
@@ -226,7 +226,7 @@ def _named(tx: Tx, name: str) -> str | None:
     """The id of the active person of this name: to the letter, or else the only one it can mean."""
     people = tx.all("SELECT id, name FROM people WHERE active = 1 AND name IS NOT NULL")
     exact = [row.id for row in people if row.name == name.strip()]
-    alike = [row.id for row in people if _spelled(row.name) == _spelled(name)]
+    alike = [row.id for row in people if spelled(row.name) == spelled(name)]
     return exact[0] if exact else alike[0] if len(alike) == 1 else None
 
 

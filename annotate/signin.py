@@ -27,11 +27,12 @@ def _by_password(api: APIRouter, store: Store, sessions: Sessions, base: str) ->
 
     def check(name: str, password: str) -> tuple[accounts.Person | None, str]:
         """The person, or None and why not."""
-        if not throttle.allows(name):
+        key = accounts.spelled(name)  # written in another way the count goes on
+        if not throttle.allows(key):
             return None, "too_many"
         with store.read() as tx:
             person = accounts.check_password(tx, name, password)
-        throttle.note(name, person is not None)
+        throttle.note(key, person is not None)
         return person, "wrong"
 
     @api.get("/signin", response_class=HTMLResponse)
