@@ -399,6 +399,21 @@ def test_nothing_jumps_while_one_ranks(server: Server, browser: Browser, device:
     assert page.evaluate(where) == before
 
 
+def test_the_page_does_not_slide_into_place(server: Server, browser: Browser) -> None:
+    """From its first frame on, the top of the page lies at the edge."""
+    name = project(server, rows(3))
+    for n in range(3):
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
+        context.add_init_script("""window.lefts = new Set(); const look = () => {
+          const top = document.querySelector('.top'); if (top) window.lefts.add(top.getBoundingClientRect().x);
+          requestAnimationFrame(look) }; look()""")
+        page = sign_in(context, server.url, add_person(server.store_url, f"Slider {n}", [name], ["en"]))
+        page.locator("#prompt-title").wait_for()
+        page.wait_for_timeout(300)
+        assert page.evaluate("[...window.lefts]") == [0]
+        context.close()
+
+
 def test_what_screen_readers_are_told_follows_each_move(server: Server, browser: Browser) -> None:
     page = arrive(browser, server, project(server, rows(1)))
     live = page.locator(".concord > .unseen[aria-live=polite]")
