@@ -7,6 +7,8 @@
     ├── StoreError               the store cannot be used
     │   ├── StoreDown            it does not answer; it may come back
     │   └── StoreTooNew          it was written by a newer version of Concord
+    ├── ModelError               a model's server cannot be used as asked: wrong key, no such model, quota used up
+    ├── BudgetEnded              the next request could pass the cap on spending; what was paid for is kept
     ├── CheckFailed              status 1: a verification or a gate said no
     └── NotEnough                status 3: not enough evidence to decide
 
@@ -53,6 +55,14 @@ class StoreDown(StoreError):
 
 class StoreTooNew(StoreError):
     """The store was written by a newer version of Concord."""
+
+
+class ModelError(ConcordError):
+    """A model's server cannot be used as asked: a wrong key, no such model, the quota used up, too long a prompt."""
+
+
+class BudgetEnded(ConcordError):
+    """The next request could pass the cap on spending; what was paid for is kept."""
 
 
 class CheckFailed(ConcordError):
