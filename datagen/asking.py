@@ -174,7 +174,7 @@ def _show(plans: list[Plan], args: argparse.Namespace) -> None:
     from rich.table import Table
 
     prices = read_prices(args.prices)
-    rows = []
+    rows: list[tuple[Plan, int | None]] = []
     for plan in plans:
         price = price_of(plan.model, prices)
         cost = None if price is None else plan.prompt_tokens * price.input + plan.completion_tokens * price.output
@@ -183,7 +183,9 @@ def _show(plans: list[Plan], args: argparse.Namespace) -> None:
     if args.json:
         from data.command import finish
 
-        stages = [{**plan._asdict(), "cost_usd": None if c is None else c / PICO} for plan, c in rows]
+        stages: list[dict[str, Any]] = [
+            {**plan._asdict(), "cost_usd": None if c is None else c / PICO} for plan, c in rows
+        ]
         finish({"dry_run": True, "stages": stages}, as_json=True)
         return
     table = Table(title="Nothing was asked. At most:", title_justify="left", box=None, pad_edge=False)
@@ -194,8 +196,10 @@ def _show(plans: list[Plan], args: argparse.Namespace) -> None:
     for plan, cost in rows:
         counts = (plan.requests, plan.prompt_tokens, plan.completion_tokens)
         table.add_row(plan.stage, plan.model, *(f"{n:,}" for n in counts), "no price" if cost is None else usd(cost))
-    totals = [sum(plan[i] for plan in plans) for i in (2, 3, 4)]
-    table.add_row("all", "", *(f"{n:,}" for n in totals), usd(sum(known_costs)) if known_costs else "no price")
+    totals = [p.requests for p in plans], [p.prompt_tokens for p in plans], [p.completion_tokens for p in plans]
+    table.add_row(
+        "all", "", *(f"{sum(counts):,}" for counts in totals), usd(sum(known_costs)) if known_costs else "no price"
+    )
     Console().print(table)
 
 
