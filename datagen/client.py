@@ -231,7 +231,7 @@ class Client:
             0.75, 1.25
         )
         if fault in ("rate_limited", "overloaded"):
-            self.pace.pressed(left_at, headers, backoff if asked is None else asked, fault == "rate_limited")
+            self.pace.pressed(left_at, asked, fault == "rate_limited")
             return _Outcome(state, fault, detail)
         return _Outcome(state, fault, detail, wait_s=backoff if asked is None else min(asked, 600.0))
 

@@ -1,9 +1,12 @@
 """How fast to ask: at most so many at once, so many requests and tokens a minute, and one pause for all.
 
-Nobody knows a server's limits better than the server, so they are learnt: from its rate-limit headers, and
-from 429 and 503. Under pressure the number in flight falls to three quarters and grows by one per 25 answers;
-a refusal for the rate also sets a rate, the one that just worked, which creeps up again. Requests sent before
-the last slowdown say nothing new: their refusals pause, and slow nothing further.
+Nobody knows a server's limits better than the server, so they are learnt. Pressure is a 429 or 503, or a header
+that says nothing is left. Between two moments when a server had nothing left, it gave exactly what its limit
+allows: answers divided by time is the rate, whatever its burst. So after the first pressure the number in flight
+starts again at one and doubles (the slow start of TCP, RFC 5681) until the second; then requests leave evenly at
+98% of what was measured, creeping up until the next. A refusal of what left before the last pressure says
+nothing new: it only waits. A server that makes one wait long counts by the minute; there the answers of the
+last minute are the rate.
 """
 
 import asyncio
@@ -14,12 +17,17 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
 LONGEST_PAUSE_S = 600.0
-DOWN = 0.75  # of the number in flight, on pressure
+LONGEST_GUESS_S = 15.0  # of a pause that the server did not name
+FIRST_GUESS_S = 0.5
+DOWN = 0.75  # of the number in flight, on pressure that is not about the rate
 UP_EVERY = 25  # answers for one more in flight
-RATE_DOWN = 0.95
-RATE_UP = 1.0003  # per answer: a wrong guess of 5% is made good in about 170
-WINDOW_S = 10.0  # over which the rate that worked is measured
-BURST_S = 0.25  # of the rate may be sent at once after a lull
+BELOW = 0.98  # of the measured rate is asked for
+CREEP = 0.00004  # per answer, and the more the longer nothing was refused
+LONG_S = 10.0  # a wait that no limit by the second asks for: this server counts by the minute
+MINUTE_S = 60.0
+START = 4  # in flight at first; it doubles from answer to answer
+ENOUGH = 20  # answers between two pressures that make a measurement
+BURST_S = 0.25  # of the rate may leave at once after a lull
 
 
 class Pace:
@@ -33,7 +41,7 @@ class Pace:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.most = concurrency
-        self.limit = float(concurrency)
+        self.limit = float(min(concurrency, START))
         self.in_flight = 0
         self.clock = clock
         self.rate = rpm / 60 if rpm else None
@@ -42,9 +50,14 @@ class Pace:
         self.token_rate = tpm / 60 if tpm else None
         self.paused_until = 0.0
         self.slowed = 0
-        self._slowed_at = float("-inf")
+        """How often the server asked for less."""
+        self._answers = self._crept = self._barren = 0  # all; since the last pressure; pressures since an answer
+        self._came: deque[float] = deque(maxlen=50_000)  # when the answers came
+        self._by_minute = False
+        self._dry: deque[tuple[float, int]] = deque(maxlen=100)  # when nothing was left, and the answers by then
+        self._probing = True
+        self._room: float = float("inf")  # requests left by the last header, less those sent since
         self._next_at = self._next_tokens_at = float("-inf")
-        self._answered: deque[float] = deque(maxlen=20_000)
         self._waiting: deque[tuple[asyncio.Future[float], int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -76,52 +89,70 @@ class Pace:
 
     def went_well(self, headers: Mapping[str, str]) -> None:
         """An answer came: a little faster, and as the server's headers say."""
-        self._answered.append(self.clock())
-        if self.limit < self.most:
-            self.limit = min(self.limit + 1 / UP_EVERY, self.most)
-        if self.rate is not None and self.rate != self._top_rate:
-            self.rate = min(self.rate * RATE_UP, self._top_rate or float("inf"))
-        self._heed(headers)
-
-    def pressed(self, left_at: float, headers: Mapping[str, str], wait_s: float, by_rate: bool) -> None:
-        """The server asked for less: pause all for `wait_s` (its Retry-After, else ours), and slow down."""
         now = self.clock()
-        self.paused_until = max(self.paused_until, now + min(wait_s, LONGEST_PAUSE_S))
-        if left_at > self._slowed_at:
-            self._slowed_at = now
-            self.slowed += 1
-            self.limit = max(1.0, self.limit * DOWN)
-            if by_rate:
-                worked = self._rate_that_worked(now)
-                self.rate = max(0.01, min(worked, self.rate or worked) * RATE_DOWN)
-        self._heed(headers)
+        if self._barren and self._came and now - self._came[-1] > LONG_S:
+            self._by_minute = True
+        self._came.append(now)
+        self._answers += 1
+        self._crept += 1
+        self._barren = 0
+        if self.limit < self.most:
+            self.limit = min(self.limit + (1 if self._probing else 1 / UP_EVERY), self.most)
+        if self.rate is not None and self.rate != self._top_rate:
+            self.rate = min(self.rate * (1 + CREEP * (1 + self._crept / 100)), self._top_rate or float("inf"))
+        left = headers.get("x-ratelimit-remaining-requests", "")
+        if self.rate is None and left.isdecimal():
+            self._room = int(left) - (self.in_flight - 1)
+            if self._room <= 0:
+                self._pressure(self.clock(), None, True)
+                self._room = 1  # after the pause one may look whether there is more
+
+    def pressed(self, left_at: float, wait_s: float | None, by_rate: bool) -> None:
+        """The server refused what left at `left_at`: pause all for `wait_s`, its Retry-After, and slow down.
+
+        Args:
+            wait_s: None where the server did not say; then the pause grows with each refusal in a row.
+            by_rate: a limit of requests or tokens a minute; else of requests at once, or an overload.
+        """
+        now = self.clock()
+        if not self._dry or left_at > self._dry[-1][0]:
+            self._pressure(now, wait_s, by_rate)
+        elif wait_s is not None:
+            self._pause(now, wait_s)
         self._pump()
 
-    def _rate_that_worked(self, now: float) -> float:
-        recent = [at for at in self._answered if at > now - WINDOW_S]
-        return len(recent) / max(1.0, now - recent[0]) if recent else 1.0
+    def _pressure(self, now: float, wait_s: float | None, by_rate: bool) -> None:
+        """One moment of nothing left: measure since the last, and pause."""
+        self.slowed += 1
+        guess = min(FIRST_GUESS_S * 2**self._barren, LONGEST_GUESS_S)
+        if self._barren or wait_s is None:
+            # A short Retry-After that was heeded in vain is not believed twice.
+            soon = self.rate is not None and not self._barren
+            wait_s = max(wait_s or 0.0, 1 / self.rate if soon and self.rate else guess)
+        self._pause(now, wait_s)
+        self._barren += 1
+        if not by_rate:
+            self.limit = max(1.0, self.limit * DOWN)
+            return
+        self._by_minute = self._by_minute or wait_s > LONG_S
+        since = next((at for at in reversed(self._dry) if self._answers - at[1] >= ENOUGH), None)
+        last_minute = sum(at > now - MINUTE_S for at in self._came) if self._by_minute else 0
+        if since is not None or last_minute >= ENOUGH:
+            measured = (self._answers - since[1]) / max(now - since[0], 1e-3) if since else 0.0
+            measured = max(measured, last_minute / MINUTE_S)
+            self.rate = min(measured * BELOW, self._top_rate or float("inf"))
+            self.limit, self._probing = float(self.most), False
+        elif self._probing:
+            self.limit = max(1.0, self.limit / 2 if self._dry else 1.0)
+        self._dry.append((now, self._answers))
+        self._crept = 0
 
-    def _heed(self, headers: Mapping[str, str]) -> None:
-        """Hold the rate to what `x-ratelimit-*` say is left: (limit - remaining) come back within `reset`."""
-        left = headers.get("x-ratelimit-remaining-requests")
-        if left is None:
-            return
-        try:
-            remaining, limit = int(left), int(headers.get("x-ratelimit-limit-requests", ""))
-        except ValueError:
-            return
-        reset = seconds(headers.get("x-ratelimit-reset-requests", ""))
-        used = limit - remaining
-        if reset and used > 0 and used >= min(10, limit):
-            stated = used / reset
-            self.rate = min(stated, self._top_rate or float("inf"))
-        if reset and remaining <= self.in_flight:
-            # What is in flight may use up what is left: wait until one request's worth has come back.
-            self.paused_until = max(self.paused_until, self.clock() + reset / max(used, 1))
+    def _pause(self, now: float, wait_s: float) -> None:
+        self.paused_until = max(self.paused_until, now + min(wait_s, LONGEST_PAUSE_S))
 
     def _free_at(self, now: float) -> float | None:
         """None when a request may leave now; else when to look again (infinity: when one comes back)."""
-        if self.in_flight >= int(self.limit):
+        if self.in_flight >= int(self.limit) or (self.rate is None and self._room < 1 and self.in_flight):
             return float("inf")
         at = self.paused_until
         if self.rate is not None:
@@ -137,6 +168,7 @@ class Pace:
         if self.token_rate is not None:
             self._next_tokens_at = max(self._next_tokens_at, now - BURST_S) + tokens / self.token_rate
         self.in_flight += 1
+        self._room -= 1
         return now
 
     def _pump(self) -> None:
