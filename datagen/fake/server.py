@@ -165,10 +165,10 @@ class Fake:
         is_fault = isinstance(model, str) and model.startswith(MODEL_PREFIX)
         if settings.models and isinstance(model, str) and model not in settings.models and not is_fault:
             return error(404, f"The model '{model}' does not exist or you do not have access to it.", "model_not_found")
-        if settings.quota is not None and self.counts.answered.total() >= settings.quota:
+        if settings.quota is not None and self.counts.paid_for >= settings.quota:
             return error(429, "You exceeded your current quota.", "insufficient_quota", "insufficient_quota")
         if settings.concurrency is not None and self.counts.at_once > settings.concurrency:
-            return error(429, "Too many requests at once.", "rate_limit_exceeded", "requests", retry_after(0.1))
+            return error(429, "Too many concurrent requests.", "rate_limit_exceeded", "requests", retry_after(0.1))
         return None
 
 
