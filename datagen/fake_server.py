@@ -24,11 +24,15 @@ HOST = "127.0.0.1"
 def main(argv: list[str] | None = None) -> int:
     """Serve until it is stopped."""
     args = _parser().parse_args(argv)
+    if args.list_faults:
+        _list_faults()
+        return 0
     from datagen.fake.server import Fake, serve
 
+    settings = _settings(args)
     with _listen(args.host, args.port) as listening:
         port = listening.getsockname()[1]
-        fake = Fake(_settings(args), time.monotonic)
+        fake = Fake(settings, time.monotonic)
         serve(fake, listening, lambda: print(f"listening on http://{args.host}:{port}/v1", flush=True))
     return 0
 
@@ -43,6 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     args.add_argument("--tpm", type=float, metavar="N", help="tokens per minute; 429 above")
     args.add_argument("--burst", type=float, default=60, metavar="S", help="seconds' worth usable at once (default 60)")
     args.add_argument("--concurrency-limit", type=int, metavar="N", help="requests at once; 429 above")
+    args.add_argument("--fault", action="append", default=[], metavar="NAME[=RATE]", help="a share, always or first:K")
+    args.add_argument("--list-faults", action="store_true", help="name every fault, a line each, and end")
+    args.add_argument("--drip-ms", type=float, default=100, metavar="MS", help="between the bytes of the fault drip")
+    args.add_argument("--plain", action="store_true", help="general chat without refusals, empty answers and slips")
     args.add_argument("--models", metavar="A,B,C", help="the only models there are (default: any name is answered)")
     args.add_argument("--key", help="the only API key that is let in (default: any)")
     args.add_argument("--quota", type=int, metavar="N", help="answers until the quota is used up")
@@ -53,7 +61,16 @@ def _parser() -> argparse.ArgumentParser:
     return args
 
 
+def _list_faults() -> None:
+    from datagen.fake.faults import FAULTS
+
+    width = max(map(len, FAULTS))
+    for name, line in FAULTS.items():
+        print(f"{name.ljust(width)}  {line}")
+
+
 def _settings(args: argparse.Namespace) -> "Settings":
+    from datagen.fake.faults import rule
     from datagen.fake.server import Settings
 
     return Settings(
@@ -68,6 +85,9 @@ def _settings(args: argparse.Namespace) -> "Settings":
         seed=args.seed,
         quota=args.quota,
         context=args.context,
+        faults=tuple(map(rule, args.fault)),
+        drip_s=args.drip_ms / 1000,
+        plain=args.plain,
     )
 
 

@@ -8,28 +8,27 @@ import orjson
 from datagen.fake.answers import compose
 from datagen.fake.logprobs import logprobs
 from datagen.fake.reply import Reply
-from datagen.fake.tokens import prompt_tokens, split
+from datagen.fake.tokens import split
 
 CREATED = 1_760_000_000  # a fixed second: an answer depends on its request alone
+EVENTS_BELOW = 65_536  # characters; above, an event holds so many
 DONE = b"data: [DONE]\n\n"
 
 
-def completion(request: dict[str, Any], name: str, seed: int) -> dict[str, Any]:
+def completion(request: dict[str, Any], name: str, read: int) -> dict[str, Any]:
     """The `chat.completion` object.
 
     Args:
         request: a body that `check` (datagen/fake/checking.py) let pass.
         name: what makes its id, unique among answers.
-        seed: the server's; 0 leaves the dice as they are.
+        read: tokens of the prompt.
     """
-    asked = {**request, "fake_seed": seed} if seed else request
     choices, completion_tokens = [], 0
     for index in range(request.get("n") or 1):
-        one = {**asked, "fake_choice": index} if index else asked
+        one = {**request, "fake_choice": index} if index else request
         made, tokens = choice(one, compose(one), index)
         choices.append(made)
         completion_tokens += tokens
-    read = prompt_tokens(request)
     return {
         "id": f"chatcmpl-{name}",
         "object": "chat.completion",
@@ -81,6 +80,8 @@ def events(whole: dict[str, Any], with_usage: bool) -> list[bytes]:
     }
     frame["object"] = "chat.completion.chunk"
     sent = [_event({**frame, "choices": [part]}) for made in whole.get("choices") or [] for part in _parts(made)]
+    if not sent:  # a fault took the choices away: the event shows how
+        sent.append(_event({**frame, "choices": whole["choices"]} if "choices" in whole else frame))
     if with_usage and "usage" in whole:
         sent.append(_event({**frame, "choices": [], "usage": whole["usage"]}))
     return [*sent, DONE]
@@ -92,7 +93,7 @@ def _parts(made: dict[str, Any]) -> Iterable[dict[str, Any]]:
     content = message.get("content")
     yield {"index": index, "delta": {"role": message.get("role"), "content": None if content is None else ""}}
     spoken = (made.get("logprobs") or {}).get("content") or []
-    for place, token in enumerate(split(content) if isinstance(content, str) else []):
+    for place, token in enumerate(_portions(content) if isinstance(content, str) else []):
         part: dict[str, Any] = {"index": index, "delta": {"content": token}, "finish_reason": None}
         if place < len(spoken):
             part["logprobs"] = {"content": [spoken[place]]}
@@ -104,6 +105,13 @@ def _parts(made: dict[str, Any]) -> Iterable[dict[str, Any]]:
     if message.get("refusal"):
         yield {"index": index, "delta": {"refusal": message["refusal"]}, "finish_reason": None}
     yield {"index": index, "delta": {}, "finish_reason": made.get("finish_reason")}
+
+
+def _portions(text: str) -> list[str]:
+    """What each event holds: a token, or a large piece where there would be too many."""
+    if len(text) <= EVENTS_BELOW:
+        return split(text)
+    return [text[at : at + EVENTS_BELOW] for at in range(0, len(text), EVENTS_BELOW)]
 
 
 def _event(data: dict[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ class Counts:
         self.statuses: Counter[int] = Counter()
         self.faults: Counter[str] = Counter()
         self.models: Counter[str] = Counter()
-        self.prompt_tokens = self.completion_tokens = 0
+        self.paid_for = self.prompt_tokens = self.completion_tokens = 0
         self.at_once = self.most_at_once = 0
 
     def begin(self, key: str) -> int:
@@ -32,6 +32,7 @@ class Counts:
     def paid(self, key: str, model: str, prompt_tokens: int, completion_tokens: int) -> None:
         """It was worked on: these tokens are on the bill, whether or not the client can use what came."""
         self.answered[key] += 1
+        self.paid_for += 1
         self.models[model] += 1
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
@@ -41,7 +42,7 @@ class Counts:
         found: dict[str, Any] = {
             "requests": self.seen.total(),
             "distinct": len(self.seen),
-            "answered": self.answered.total(),
+            "answered": self.paid_for,
             "most_at_once": self.most_at_once,
             "at_once": self.at_once,
             "prompt_tokens": self.prompt_tokens,

@@ -20,6 +20,7 @@ NOT_SHAPING = {
     "metadata",
     "store",
     "service_tier",
+    "fake_plain",
 }
 SAMPLING = {"temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty", "fake_choice"}
 

@@ -27,10 +27,9 @@ def logprobs(request: dict[str, Any], tokens: list[str], chances: Mapping[int, M
     placed = {place if place >= 0 else len(tokens) + place: likely for place, likely in chances.items()}
     content = []
     for place, token in enumerate(tokens):
-        likely = dict(placed[place]) if place in placed else _made_up(token, dice, cold)
-        likely.setdefault(token, LOWEST)
-        ranked = sorted(likely.items(), key=lambda pair: (-pair[1], pair[0] != token))
-        content.append({**_entry(token, likely[token]), "top_logprobs": [_entry(*pair) for pair in ranked[:top]]})
+        ranked = _ranked(token, placed[place]) if place in placed else _made_up(token, dice, cold, top)
+        own = next(chance for name, chance in ranked if name == token)
+        content.append({**_entry(token, own), "top_logprobs": [_entry(*pair) for pair in ranked[:top]]})
     return {"content": content, "refusal": None}
 
 
@@ -39,20 +38,23 @@ def pieces(text: str) -> list[str]:
     return split(text)
 
 
-def _made_up(token: str, dice: random.Random, cold: bool) -> dict[str, float]:
+def _ranked(token: str, likely: Mapping[str, float]) -> list[tuple[str, float]]:
+    """What could stand there, the likeliest first; the token given is among them."""
+    return sorted({token: LOWEST, **likely}.items(), key=lambda pair: (-pair[1], pair[0] != token))
+
+
+def _made_up(token: str, dice: random.Random, cold: bool, top: int) -> list[tuple[str, float]]:
     """Probabilities for one place: the first for the token given, sometimes the second when it is warm."""
-    left = 1.0
-    shares = []
-    for _ in range(8):
-        part = left * dice.uniform(0.5, 0.98)
-        shares.append(part)
-        left -= part
-    shares.sort(reverse=True)
-    others = [other for other in dice.sample(OTHERS, 9) if other != token][:7]
-    names = [token, *others]
+    start = int(dice.random() * len(OTHERS))
+    names = [token, *(other for other in (OTHERS + OTHERS)[start : start + max(2, top)] if other != token)]
     if not cold and dice.random() < 0.1:
         names[0], names[1] = names[1], names[0]
-    return dict(zip(names, shares, strict=True))
+    left, ranked = 1.0, []
+    for name in names:  # each takes at least half of what is left, so they fall
+        part = left * (0.5 + 0.48 * dice.random())
+        ranked.append((name, part))
+        left -= part
+    return ranked
 
 
 def _entry(token: str, probability: float) -> dict[str, Any]:

@@ -10,14 +10,19 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from data.errors import BadInput
 from datagen.fake.checking import check, error
 from datagen.fake.completion import completion, events
 from datagen.fake.counts import Counts
 from datagen.fake.draw import digest, share
+from datagen.fake.faults import MODEL_PREFIX, Rule, pick, rule
 from datagen.fake.limits import Limits, retry_after
+from datagen.fake.misbehaving import EDITS, REFUSALS, UNPAID_MANNERS, misbehave
+from datagen.fake.tokens import prompt_tokens
 from datagen.fake.wire import JSON, Asked, Connection, Response
 
 EVENTS = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
+NOTHING: set[str] = set()
 MODELS = ("fake-large", "fake-small", "fake-judge")  # listed where --models names none
 
 
@@ -31,7 +36,7 @@ class Settings(NamedTuple):
     tpm: float | None = None
     burst_s: float = 60.0
     concurrency: int | None = None
-    faults: tuple[Any, ...] = ()
+    faults: tuple[Rule, ...] = ()
     models: tuple[str, ...] = ()
     """The only models there are; with none, any name is answered."""
     key: str | None = None
@@ -42,6 +47,7 @@ class Settings(NamedTuple):
     """Tokens that prompt and answer may have together."""
     drip_s: float = 0.1
     plain: bool = False
+    """General chat without refusals, empty answers, echoes and slips."""
 
 
 class Fake:
@@ -83,25 +89,39 @@ class Fake:
             request = orjson.loads(asked.body)
         except orjson.JSONDecodeError:
             request = None
-        key = digest(request if isinstance(request, dict) else {}, without=set()).hex()
+        key = digest(request if isinstance(request, dict) else {}, without=NOTHING).hex()
         counts = self.counts  # a reset while it is under way starts new ones
         attempt = counts.begin(key)
         response = self._answer(asked, request, key, attempt)
-        counts.statuses[response.status] += 1
+        if response.manner not in UNPAID_MANNERS:  # nothing is sent in those
+            counts.statuses[response.status] += 1
         delay = self.settings.latency_s
         if self.settings.jitter_s:
-            delay += self.settings.jitter_s * share(bytes.fromhex(key), attempt, "latency")
+            delay += self.settings.jitter_s * share(key.encode(), attempt, "latency")
         return response._replace(delay_s=delay, on_sent=counts.end)
 
     def _answer(self, asked: Asked, request: Any, key: str, attempt: int) -> Response:
         refused = self._refused(asked, request) or check(request)
         if refused:
             return refused
-        whole = completion(
-            {**request, "fake_plain": True} if self.settings.plain else request,
-            f"{key[:24]}{attempt}",
-            self.settings.seed,
-        )
+        try:
+            fault = pick(self._rules(asked, request["model"]), key.encode(), attempt, self.settings.seed)
+        except BadInput as bad:
+            return error(400, str(bad), "unknown_fault")
+        if fault:
+            self.counts.faults[fault] += 1
+            if fault in REFUSALS:
+                return REFUSALS[fault][1]()
+        read = prompt_tokens(request)
+        room = request.get("max_completion_tokens") or request.get("max_tokens") or 1
+        if read + room > self.settings.context:
+            message = f"This model's maximum context length is {self.settings.context} tokens, not {read} + {room}."
+            return error(400, message, "context_length_exceeded", param="messages")
+        whole = completion(self._own(request), f"{key[:24]}-{attempt}", read)
+        return self._sent(request, whole, key, fault)
+
+    def _sent(self, request: dict[str, Any], whole: dict[str, Any], key: str, fault: str | None) -> Response:
+        """The response to a request that was worked on, unless a rate limit stops it now."""
         usage = whole["usage"]
         headers: tuple[tuple[str, str], ...] = ()
         if self.limits.on:
@@ -111,11 +131,30 @@ class Fake:
                 message = f"Rate limit reached for {request['model']} on {verdict.what} per min."
                 again = retry_after(verdict.retry_after_s)
                 return error(429, message, "rate_limit_exceeded", verdict.what, headers + again)
-        self.counts.paid(key, request["model"], usage["prompt_tokens"], usage["completion_tokens"])
+        if fault not in UNPAID_MANNERS:
+            self.counts.paid(key, request["model"], usage["prompt_tokens"], usage["completion_tokens"])
+        if fault in EDITS:
+            whole = EDITS[fault][1](whole, request)
         if request.get("stream"):
             wanted = (request.get("stream_options") or {}).get("include_usage")
-            return Response(200, b"", EVENTS + headers, tuple(events(whole, bool(wanted))))
-        return Response(200, orjson.dumps(whole), JSON + headers)
+            good = Response(200, b"", EVENTS + headers, tuple(events(whole, bool(wanted))))
+        else:
+            good = Response(200, orjson.dumps(whole), JSON + headers)
+        return misbehave(fault, good) if fault and fault not in EDITS else good
+
+    def _own(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The request with what the server's flags add to it."""
+        own: dict[str, Any] = {"fake_seed": self.settings.seed} if self.settings.seed else {}
+        if self.settings.plain:
+            own["fake_plain"] = True
+        return {**request, **own} if own else request
+
+    def _rules(self, asked: Asked, model: str) -> tuple[Rule, ...]:
+        """The faults that this request may meet: its own, else the server's."""
+        named = asked.headers.get(b"x-fault", b"").decode("latin-1")
+        if not named and model.startswith(MODEL_PREFIX):
+            named = model.removeprefix(MODEL_PREFIX)
+        return (rule(named),) if named else self.settings.faults
 
     def _refused(self, asked: Asked, request: Any) -> Response | None:
         """A wrong key, no such model, the quota, too many at once, a prompt too long."""
@@ -123,12 +162,13 @@ class Fake:
         if settings.key is not None and asked.headers.get(b"authorization") != f"Bearer {settings.key}".encode():
             return error(401, "Incorrect API key provided.", "invalid_api_key")
         model = request.get("model") if isinstance(request, dict) else None
-        if settings.models and isinstance(model, str) and model not in settings.models:
+        is_fault = isinstance(model, str) and model.startswith(MODEL_PREFIX)
+        if settings.models and isinstance(model, str) and model not in settings.models and not is_fault:
             return error(404, f"The model '{model}' does not exist or you do not have access to it.", "model_not_found")
-        if settings.quota is not None and self.counts.answered.total() >= settings.quota:
+        if settings.quota is not None and self.counts.paid_for >= settings.quota:
             return error(429, "You exceeded your current quota.", "insufficient_quota", "insufficient_quota")
         if settings.concurrency is not None and self.counts.at_once > settings.concurrency:
-            return error(429, "Too many requests at once.", "rate_limit_exceeded", "requests", retry_after(0.1))
+            return error(429, "Too many concurrent requests.", "rate_limit_exceeded", "requests", retry_after(0.1))
         return None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 # The pieces of a text, put together, are the text again: the last alternative takes whatever is left.
-PIECE = re.compile(r" ?[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{1,12}| ?\d{1,3}| ?[^\w\s]|\n+|.", re.S)
+PIECE = re.compile(r" ?[A-Za-z]{1,12}| ?[0-9]{1,3}|[\u3400-\u9fff]| ?[^\w\s]|\n+|.", re.S)
 PER_MESSAGE = 3  # what a role and its marks cost, as OpenAI counts them
 PER_PROMPT = 3  # what opens the answer
 
