@@ -28,6 +28,7 @@ from datagen.fake.structured import fitting
 from datagen.fake.tokens import prompt_tokens, split
 from datagen.fake.wire import Asked
 
+PLAIN = {"verify": False, "trust_env": False}  # no certificates are read: it is quicker
 ENGLISH = "How do I keep tomato seeds dry over the winter?"
 CHINESE = "怎样让番茄种子在冬天保持干燥？"
 ADDRESS = {
@@ -56,7 +57,7 @@ def request(text: str = ENGLISH, **more: Any) -> dict[str, Any]:
 
 def ask(server: FakeServer, body: dict[str, Any], fault: str = "", timeout: float = 30) -> httpx.Response:
     headers = {"X-Fault": fault} if fault else {}
-    return httpx.post(f"{server.url}/chat/completions", json=body, headers=headers, timeout=timeout)
+    return httpx.post(f"{server.url}/chat/completions", json=body, headers=headers, timeout=timeout, **PLAIN)
 
 
 def text_of(response: httpx.Response) -> str:
@@ -464,7 +465,7 @@ def test_a_reset_comes_after_the_first_half_of_the_body(server: FakeServer) -> N
     got: list[bytes] = []
     body, headers = request(), {"x-fault": "reset"}
     with (
-        httpx.stream("POST", f"{server.url}/chat/completions", json=body, headers=headers) as response,
+        httpx.stream("POST", f"{server.url}/chat/completions", json=body, headers=headers, **PLAIN) as response,
         pytest.raises(httpx.ReadError),
     ):
         got.extend(response.iter_raw(1))
@@ -481,7 +482,9 @@ def test_what_hangs_never_answers_and_is_over_when_the_client_leaves(server: Fak
 
 def test_a_drip_comes_whole_in_single_bytes(server: FakeServer) -> None:
     body = request("Hi", max_tokens=1)
-    with httpx.stream("POST", f"{server.url}/chat/completions", json=body, headers={"x-fault": "drip"}) as response:
+    with httpx.stream(
+        "POST", f"{server.url}/chat/completions", json=body, headers={"x-fault": "drip"}, **PLAIN
+    ) as response:
         pieces = list(response.iter_raw())
     assert len(pieces) > 20
     assert json.loads(b"".join(pieces))["choices"][0]["finish_reason"] == "length"
@@ -624,7 +627,7 @@ def test_more_at_once_than_allowed_are_refused() -> None:
 
 def test_key_models_quota_and_context_are_kept() -> None:
     flags = ["--key", "right", "--models", "small,large", "--quota", "1", "--context", "100"]
-    with fake_server(*flags) as server, httpx.Client(base_url=server.url) as client:
+    with fake_server(*flags) as server, httpx.Client(base_url=server.url, **PLAIN) as client:
         body = {**request(), "model": "small"}
 
         def code(body: dict[str, Any], key: str = "right") -> tuple[int, str | None]:
@@ -675,14 +678,14 @@ def test_the_wait_before_an_answer_depends_on_the_request_alone() -> None:
     ],
 )
 def test_a_body_that_cannot_be_answered_is_400(server: FakeServer, body: bytes) -> None:
-    response = httpx.post(f"{server.url}/chat/completions", content=body)
+    response = httpx.post(f"{server.url}/chat/completions", content=body, **PLAIN)
     assert response.status_code == 400
     assert response.json()["error"]["message"]
 
 
 def test_other_paths_say_what_there_is(server: FakeServer) -> None:
-    assert httpx.get(f"{server.root}/health").json() == {"status": "ok"}
-    assert httpx.get(f"{server.url}/embeddings").status_code == 404
+    assert httpx.get(f"{server.root}/health", **PLAIN).json() == {"status": "ok"}
+    assert httpx.get(f"{server.url}/embeddings", **PLAIN).status_code == 404
     assert "by_key" not in server.counts(keys=False)
 
 
