@@ -36,7 +36,10 @@ def main(argv: list[str] | None = None) -> int:
         fake = Fake(settings, time.monotonic)
         serve(fake, listening, lambda: print(f"listening on http://{args.host}:{port}/v1", flush=True))
     found = fake.counts.report(keys=False)
-    finish({name: found[name] for name in SUMMARY} | {"rate_limits": fake.limits.report()}, args.json)
+    summary = {name: found[name] for name in SUMMARY}
+    if fake.limits.on:
+        summary["rate_limits"] = fake.limits.report()
+    finish(summary, args.json)
     return 0
 
 
