@@ -298,6 +298,18 @@ def test_structured_answers_are_json(server: FakeServer) -> None:
         assert isinstance(json.loads(text_of(ask(server, loose))), dict)
 
 
+def test_a_schema_is_at_times_refused_in_the_field_for_it_and_its_branches_are_all_taken() -> None:
+    form = schema_format(ADDRESS)
+    made = [compose(request(seed=s, response_format=form)) for s in range(400)]
+    refused = [reply for reply in made if reply.refusal]
+    assert 0 < len(refused) < 20
+    assert all(reply.text == "" for reply in refused)
+    more = [json.loads(reply.text)["more"] for reply in made if not reply.refusal]
+    assert {type(one) for one in more} == {type(None), dict}
+    plain = [compose(request(seed=s, response_format=form, fake_plain=True)) for s in range(400)]
+    assert not any(reply.refusal for reply in plain)
+
+
 # Faults: one check for each
 
 GOOD = {"n": 2, "seed": 5, "response_format": schema_format(ADDRESS)}
