@@ -137,9 +137,10 @@ class Client:
     async def _ask_anew(self, request: Request, key: bytes) -> Answer:
         """Send a request until it is answered, its tries are used up, or the run must stop."""
         said: list[dict[str, str]] = []
-        paid = len(self.log.rejected(key)) if key in self.log.attempts else 0
-        if paid:  # an earlier run was stopped between two tries
-            said = self._repair(request, key, self.log.rejected(key)[-1])
+        earlier = self.log.rejected(key)  # by a run that was stopped between two tries
+        paid = len(earlier)
+        if earlier:
+            said = self._repair(request, key, earlier[-1])
         failures = 0
         while True:
             outcome = await self._attempt(request, key, said, paid)

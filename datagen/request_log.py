@@ -28,7 +28,7 @@ STATES = ("sent", "answered", "rejected", "free", "lost")
 SENT, ANSWERED, REJECTED, FREE, LOST = range(5)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempts (
-    id INTEGER PRIMARY KEY, key BLOB NOT NULL, attempt INTEGER NOT NULL, state INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, key BLOB NOT NULL, state INTEGER NOT NULL,
     stage TEXT NOT NULL, model TEXT NOT NULL, cause TEXT NOT NULL DEFAULT '', started REAL NOT NULL,
     tokens INTEGER NOT NULL, cost INTEGER NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER);
 CREATE TABLE IF NOT EXISTS replies (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
@@ -62,7 +62,7 @@ class RequestLog:
         self._lock = _only_one(path)
         try:
             self._db = _open(path)
-            self._answered, self.attempts, self.in_flight, self.spent = _take_stock(self._db)
+            self._answered, self._rejected, self.in_flight, self.spent = _take_stock(self._db)
         except sqlite3.DatabaseError as error:
             self._lock.close()
             raise StoreError(f"{path} is no request log: {one_line(str(error))}; name another with --log") from None
@@ -87,31 +87,28 @@ class RequestLog:
 
     def answer(self, key: bytes) -> bytes | None:
         """The body that answers this key, or None when it was never answered."""
-        row = self._answered.get(key)
-        if row is None:
-            return None
-        found = self._read.execute("SELECT body FROM replies WHERE id = ?", (row,)).fetchone()
+        attempt = self._answered.get(key)
+        return None if attempt is None else self._body(attempt, key)
+
+    def rejected(self, key: bytes) -> list[bytes]:
+        """The bodies of this key's earlier answers that could not be used, oldest first."""
+        return [self._body(attempt, key) for attempt in self._rejected.get(key, [])]
+
+    def _body(self, attempt: int, key: bytes) -> bytes:
+        found = self._read.execute("SELECT body FROM replies WHERE id = ?", (attempt,)).fetchone()
         if found is None:
             raise StoreError(f"{self.path} has lost the answer of {key.hex()}; it was changed by something else")
         body: bytes = found[0]
         return body
 
-    def rejected(self, key: bytes) -> list[bytes]:
-        """The bodies of this key's earlier answers that could not be used, oldest first."""
-        found = self._read.execute(
-            "SELECT body FROM attempts JOIN replies USING (id) WHERE key = ? AND state = ? ORDER BY id", (key, REJECTED)
-        )
-        return [row[0] for row in found]
-
     async def reserve(self, key: bytes, stage: str, model: str, tokens: int, cost: int) -> int:
         """Write that this request is about to be sent, and what it may cost at worst; returns the attempt's id."""
         self._last += 1
-        number = self.attempts[key] = self.attempts.get(key, 0) + 1
         self._pending.append(
             (
-                "INSERT INTO attempts (id, key, attempt, state, stage, model, started, tokens, cost)"
-                " VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?)",
-                (self._last, key, number, stage, model, time.time(), tokens, cost),
+                "INSERT INTO attempts (id, key, state, stage, model, started, tokens, cost)"
+                " VALUES (?, ?, 0, ?, ?, ?, ?, ?)",
+                (self._last, key, stage, model, time.time(), tokens, cost),
             )
         )
         attempt = self._last
@@ -217,8 +214,8 @@ def _commit(db: sqlite3.Connection, rows: list[tuple[str, tuple[Any, ...]]]) -> 
 
 def _take_stock(
     db: sqlite3.Connection,
-) -> tuple[dict[bytes, int], dict[bytes, int], list[InFlight], Spent]:
-    """What the log holds: the answered keys, attempts of the others, what was in flight, what was spent.
+) -> tuple[dict[bytes, int], dict[bytes, list[int]], list[InFlight], Spent]:
+    """What the log holds: answered keys, attempts of the others that were rejected, what was in flight, what was spent.
 
     What an earlier process left in flight is settled here, as lost: counted at its worst case for good.
     """
@@ -226,10 +223,12 @@ def _take_stock(
     open_now = db.execute("SELECT key, stage, model, tokens, cost FROM attempts WHERE state = ? ORDER BY id", (SENT,))
     in_flight = [InFlight(*row) for row in open_now]
     db.execute("UPDATE attempts SET state = ?, cause = 'killed' WHERE state = ?", (LOST, SENT))
-    tried = db.execute("SELECT key, count(*) FROM attempts WHERE state <> ? GROUP BY key", (ANSWERED,))
-    attempts: dict[bytes, int] = dict(tried)
+    rejected: dict[bytes, list[int]] = {}
+    for key, attempt in db.execute("SELECT key, id FROM attempts WHERE state = ? ORDER BY id", (REJECTED,)):
+        if key not in answered:
+            rejected.setdefault(key, []).append(attempt)
     tokens, cost = db.execute("SELECT coalesce(sum(tokens), 0), coalesce(sum(cost), 0) FROM attempts").fetchone()
-    return answered, attempts, in_flight, Spent(tokens, cost)
+    return answered, rejected, in_flight, Spent(tokens, cost)
 
 
 def _only_one(path: Path) -> Any:
