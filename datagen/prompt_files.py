@@ -54,14 +54,17 @@ def read_prompts(
         NotThere: a file is missing.
         BadInput: a file of unknown ending, or in all files no prompt.
     """
-    for asked in read_asked(paths, language, rejected):
+    for asked in read_asked(paths, language, rejected, turns=1):
         yield asked.prompt
 
 
 def read_asked(
-    paths: Sequence[str | Path], language: str | None = None, rejected: Callable[[Reject], None] = ignore
+    paths: Sequence[str | Path],
+    language: str | None = None,
+    rejected: Callable[[Reject], None] = ignore,
+    turns: int | None = None,
 ) -> Iterator[Asked]:
-    """As `read_prompts`, with the follow-up turns of rows that have `turns`."""
+    """As `read_prompts`, with the follow-up turns of rows that have `turns`: so many of the user's turns in all."""
     sources = [_open(Path(path)) for path in paths]  # a missing file is said before anything is asked
     seen: dict[tuple[str, tuple[str, ...]], str] = {}
     first = ""
@@ -70,6 +73,7 @@ def read_asked(
             place = Place(source, item.number)
             try:
                 asked = _asked(item, place, language)
+                asked = asked._replace(followups=asked.followups[: None if turns is None else turns - 1])
                 known = seen.setdefault((asked.prompt.id, asked.followups), place.where)
                 if known != place.where:
                     raise BadInput(f"the same prompt as {known}")
