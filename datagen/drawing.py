@@ -53,6 +53,11 @@ class Draw(NamedTuple):
     """The kept draw it is too like."""
 
     @property
+    def said(self) -> str:
+        """What the model said in all turns; the user's follow-ups, the same for every draw, are left out."""
+        return said([m for m in self.messages if m.role == "assistant"])
+
+    @property
     def outcome(self) -> str:
         """ "kept", "near_identical", or the name of the fault."""
         return self.answer.fault or ("kept" if self.like is None else "near_identical")
@@ -82,7 +87,7 @@ async def draw(ask: Ask, asked: Asked, given: Sequence[Setting], rules: Rules) -
             one = _judged(one, kept, rules.most)
             draws.append(one)
             if one.outcome == "kept":
-                kept.append(said(one.messages))
+                kept.append(one.said)
             if one.outcome == "kept" or left == 0:
                 break
             left -= 1
@@ -172,4 +177,4 @@ def _params(asked: Asked, setting: Setting, sample: int, rules: Rules) -> dict[s
 
 
 def _judged(one: Draw, kept: Sequence[str], most: Fraction) -> Draw:
-    return one if one.answer.fault else one._replace(like=likened(said(one.messages), kept, most))
+    return one if one.answer.fault else one._replace(like=likened(one.said, kept, most))

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from data.command import finish, parser
-from data.errors import BadInput, BudgetEnded, NotEnough, exit_status
+from data.errors import BadInput, NotEnough, exit_status
+
+STRATA = "tag,language"
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -37,7 +39,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     p.add_argument("--keep-empty", action="store_true", help="take empty answers")
     p.add_argument("--no-server-seed", action="store_true", help="send no `seed`, for servers that refuse one")
     p.add_argument("--sample", type=int, metavar="N", help="ask a representative sample of the prompts alone")
-    p.add_argument("--stratify", default="tag,language", metavar="FIELDS", help="strata of --sample (tag,language)")
+    p.add_argument("--stratify", metavar="FIELDS", help="what --sample keeps in proportion (default tag,language)")
     p.add_argument("--kind", choices=("ranking", "ab"), help="of the tasks (default: ab where n is 2, else ranking)")
     p.add_argument("--project", default="responses", metavar="NAME", help="project the tasks name")
     p.add_argument("--overlap", type=int, default=1, metavar="K", help="people who judge each task (default 1)")
@@ -58,6 +60,8 @@ def _in_range(args: argparse.Namespace) -> None:
             raise BadInput(f"--{name.replace('_', '-')} is {value}; it goes from {low} to {high}")
     if any(not 0 <= heat <= 2 for heat in args.temperature or []):
         raise BadInput("--temperature goes from 0 to 2")
+    if args.stratify and not args.sample:
+        raise BadInput("--stratify needs --sample N: how many prompts to pick")
     if args.kind == "ab" and args.n != 2:
         raise BadInput(f"--kind ab takes 2 responses, and --n is {args.n}; leave --kind out, or give --n 2")
     args.kind = args.kind or ("ab" if args.n == 2 else "ranking")
@@ -79,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = list(read_asked(args.prompts, args.language, rejected.append, args.turns))
     shares: list[Any] = []
     if args.sample:
-        picked, shares = pick([one.prompt for one in asked], args.sample, fields(args.stratify), args.seed)
+        picked, shares = pick([one.prompt for one in asked], args.sample, fields(args.stratify or STRATA), args.seed)
         asked = [asked[place] for place in picked]
     accept = {"refusal"} | {name for name in ("truncated", "empty") if getattr(args, f"keep_{name}")}
     params = {"max_tokens": args.max_tokens} | ({"top_p": args.top_p} if args.top_p is not None else {})
@@ -101,8 +105,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if done is None:
         return 0
     summary, spent = done
-    if stopped and not summary["tasks"]:
-        raise BudgetEnded(f"{stopped[0]}; no prompt was finished, so there is no task yet")
     finish({**summary, **spent, **({"stopped": stopped[0]} if stopped else {}), "wrote": str(args.out)}, args.json)
     if not summary["tasks"]:
         raise NotEnough(f"no prompt got {args.least} different answers; reasons in {args.out}/audit/rejected.jsonl")

@@ -11,7 +11,7 @@ from data.folder import Folder, write_folder
 from data.formats.rows import Reject
 from data.records import Kind, Response, Task
 from datagen.candidates import Setting, assign, shuffled
-from datagen.chat import said, spoken
+from datagen.chat import spoken
 from datagen.drawing import COMMAND, STAGE, Draw, Rules, draw, opening, response
 from datagen.prompt_files import Asked
 from datagen.stratify import Share
@@ -89,6 +89,9 @@ async def respond(
         rejected: the lines of the prompt files that could not be used.
         shares: the strata of the sample, where there was one.
         stopped: gets the reason where the budget ended before the prompts did; what is whole is written.
+
+    Raises:
+        BudgetEnded: before there was one task; nothing is written.
     """
     given = assign((one.prompt.id for one in asked), setup.ways, setup.n, setup.rules.seed)
     tally = Tally()
@@ -118,6 +121,8 @@ async def respond(
                         refused.add({"stage": "prompt", "reason": reason, "prompt": one.prompt.plain()})
                     tally.add(made, task)
             except BudgetEnded as error:
+                if not tally.tasks:
+                    raise
                 stopped.append(str(error))
         if shares:
             folder.write_text("audit/strata.json", _strata(shares))
@@ -174,7 +179,7 @@ class Tally:
             counts["refusals"] += one.refusal
             counts["cut_off"] += one.answer.finish == "length"
             counts["empty_kept"] += not one.messages[-1].content.strip() and not one.messages[-1].tool_calls
-            self.lengths.setdefault(one.setting.model, []).append(len(said(one.messages)))
+            self.lengths.setdefault(one.setting.model, []).append(len(one.said))
 
     def summary(self, prompts: int) -> dict[str, Any]:
         """What the run says at its end; lengths in characters."""
@@ -218,7 +223,7 @@ def _draw_rows(asked: Asked, draws: Sequence[Draw]) -> Iterable[dict[str, Any]]:
             kept.append(made.id)
             row |= {"response": made.id, "refusal": one.refusal}
         else:
-            row |= {"detail": one.answer.detail or None, "text": said(one.messages) or one.answer.text}
+            row |= {"detail": one.answer.detail or None, "text": one.said or one.answer.text}
             row |= {"like": kept[one.like]} if one.like is not None else {}
         yield {name: held for name, held in row.items() if held is not None}
 
