@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from data.jsonl import explain
 from data.records import Lineage, Message, Response, digest
 from datagen.candidates import Setting, likened, sampling_seed
 from datagen.chat import said, spoken
@@ -155,7 +156,11 @@ async def _converse(ask: Ask, asked: Asked, setting: Setting, sample: int, rules
         keys.append(answer.key)
         if answer.fault:
             break
-        told.append(Message(role="assistant", content=answer.text, tool_calls=answer.tool_calls or None))
+        try:
+            told.append(Message(role="assistant", content=answer.text, tool_calls=answer.tool_calls or None))
+        except ValueError as error:  # megabytes of text, tool calls that are no objects
+            answer = answer._replace(fault="not_a_message", detail=explain(error))
+            break
         refusal = refusal or looks_like_refusal(answer.text)
         if number < len(followups):
             if answer.tool_calls:  # nobody has run the tool, so the dialogue cannot go on

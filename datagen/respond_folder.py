@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from datagen.asking import Plan
     from datagen.client import Client
 
+TEXT = 20_000  # characters of an answer that is no use, kept beside its reason; the log has all of it
+
 
 class Setup(NamedTuple):
     """What is asked, and what tasks are made of the answers."""
@@ -223,7 +225,7 @@ def _draw_rows(asked: Asked, draws: Sequence[Draw]) -> Iterable[dict[str, Any]]:
             kept.append(made.id)
             row |= {"response": made.id, "refusal": one.refusal}
         else:
-            row |= {"detail": one.answer.detail or None, "text": one.said or one.answer.text}
+            row |= {"detail": one.answer.detail or None, "text": (one.said or one.answer.text)[:TEXT]}
             row |= {"like": kept[one.like]} if one.like is not None else {}
         yield {name: held for name, held in row.items() if held is not None}
 

@@ -380,6 +380,16 @@ def test_an_answer_with_a_fault_is_drawn_again_and_keeps_its_name() -> None:
     assert [(d.outcome, d.again) for d in made] == [("empty", False), ("kept", True), ("kept", False)]
 
 
+@pytest.mark.parametrize("answer", [Answer("", "x" * 1_000_001), Answer("", "", tool_calls=["weather"])])  # type: ignore[list-item]
+def test_what_cannot_be_a_message_is_a_fault(answer: Answer) -> None:
+    made = drawn(lambda r: answer if r.model == "a" else "fine", [A, B], redraws=0)
+    assert [d.outcome for d in made] == ["not_a_message", "kept"]
+    assert made[0].answer.detail
+    tally = Tally()
+    tally.add(made, None)
+    assert tally.summary(1)["model_a"]["not_a_message"] == 1
+
+
 def test_a_refusal_is_an_answer_and_is_tagged() -> None:
     made = drawn(lambda r: "I'm sorry, but I can't help with that." if r.model == "a" else "Sure.", [A, B])
     assert [d.refusal for d in made] == [True, False]
