@@ -8,11 +8,13 @@ import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from serving import load
 
 from data.errors import exit_status
 from data.formats.rows import Reject
 from data.manifest import read_manifest
 from data.records import Judgment, Message, Prompt, Task, broken_id, judgment_id
+from data.store import open_store
 from datagen.from_logs import main
 from datagen.implicit import Dialogue, Judged, anonymous, dialogues, has_email, judged
 from datagen.logs import Exchange, Opinion, Reading, read_logs
@@ -359,7 +361,7 @@ ROWS = st.lists(
 )
 
 
-@hypothesis.settings(deadline=None)
+@hypothesis.settings(deadline=None, max_examples=60)
 @given(ROWS, st.booleans())
 def test_whatever_a_log_holds_its_tasks_are_whole(rows: list[Exchange], people: bool) -> None:
     made = judged(dialogues(rows), "p", people)
@@ -485,3 +487,16 @@ def test_what_is_wrong_is_said_in_one_line(
     status, out, err = run(capsys, *(word.format(**places) for word in words))
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert reason in err
+
+
+def test_a_project_takes_the_tasks_and_only_asked_for_people_fill_slots(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place, flags in (("rules", []), ("people", ["--as-people"])):
+        url, out = f"sqlite:///{tmp_path}/{place}.db", tmp_path / place
+        assert run(capsys, log, "--out", out, *flags)[0] == 0
+        tally = load(url, out / "tasks/tasks.jsonl", "p")
+        assert (tally.tasks, tally.judgments, tally.rejected, tally.surplus) == (1, 1, 0, 0)
+        with open_store(url).read() as tx:
+            (row,) = tx.all("SELECT open, done FROM tasks")
+        assert (row.open, row.done) == ((1, 0) if place == "rules" else (0, 1))
