@@ -93,9 +93,9 @@ def _next(
     )
 
 
-def sampling_seed(seed: int, prompt: str, setting: Setting, sample: int) -> int:
-    """The `seed` sent with a request (31 bits), so that a server that honours it gives several answers."""
-    spelt = digest([seed, prompt, list(setting), sample])
+def sampling_seed(seed: int, prompt: str, setting: Setting) -> int:
+    """The `seed` of a request (31 bits); the client moves it on by the sample, so that samples differ."""
+    spelt = digest([seed, prompt, list(setting)])
     return int.from_bytes(hashlib.sha256(spelt.encode()).digest()[:4], "big") >> 1
 
 

@@ -136,7 +136,7 @@ async def _converse(ask: Ask, asked: Asked, setting: Setting, sample: int, rules
     """One draw: every turn asked, each with the answers before it."""
     from datagen.validate import looks_like_refusal
 
-    params = _params(asked, setting, sample, rules)
+    params = _params(asked, setting, rules)
     told = opening(asked, setting)
     told_before = len(told)
     keys: list[str] = []
@@ -172,12 +172,12 @@ async def _converse(ask: Ask, asked: Asked, setting: Setting, sample: int, rules
     return Draw(setting, sample, tuple(told[told_before:]), answer, tuple(keys), sampling, refusal)
 
 
-def _params(asked: Asked, setting: Setting, sample: int, rules: Rules) -> dict[str, Any]:
+def _params(asked: Asked, setting: Setting, rules: Rules) -> dict[str, Any]:
     params = dict(rules.params)
     if setting.temperature is not None:
         params["temperature"] = setting.temperature
     if rules.server_seed:
-        params["seed"] = sampling_seed(rules.seed, asked.prompt.id, setting, sample)
+        params["seed"] = sampling_seed(rules.seed, asked.prompt.id, setting)
     return params
 
 
