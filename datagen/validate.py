@@ -86,12 +86,13 @@ def check(request: Request, key: str, body: bytes, any_model: bool = False) -> A
     choice, whole = found
     message = choice["message"]
     text, calls = message.get("content"), message.get("tool_calls") or None
+    refusal = message.get("refusal")
     usage = usage_of(whole) or (0, 0)
     finish, served = str(choice.get("finish_reason") or ""), str(whole.get("model") or "")
     probs = choice.get("logprobs")
     answer = Answer(
         key=key,
-        text=text if isinstance(text, str) else "",
+        text=text if isinstance(text, str) else refusal if isinstance(refusal, str) else "",
         finish=finish,
         model=served or request.model,
         prompt_tokens=usage[0],
@@ -114,7 +115,7 @@ def _judge(request: Request, answer: Answer, message: Mapping[str, Any], any_mod
         return "swapped_roles", f"the answer's role is {one_line(str(message['role']), 40)!r}"
     if answer.finish == "content_filter" and "content_filter" not in request.accept:
         return "content_filter", ""
-    if message.get("refusal") and not answer.text and "refusal" not in request.accept:
+    if message.get("refusal") and not message.get("content") and "refusal" not in request.accept:
         return "refusal", one_line(str(message["refusal"]), 200)
     if not isinstance(message.get("content"), str) and not answer.tool_calls and not message.get("refusal"):
         return "no_content", f"content is {one_line(repr(message.get('content')), 60)}"

@@ -106,17 +106,20 @@ def test_the_budget_ends_a_run_with_what_was_paid_for_and_a_greater_one_goes_on(
     assert server.counts()["requests"] == 50
 
 
+CAP = 5000  # tokens; ninety answers would take some 7,000
+
+
 @pytest.mark.parametrize("fault", ["no_choices=0.3", "close=0.3", "server_error=0.3", "no_usage=0.5", "hang=0.05"])
 def test_the_cap_holds_with_every_retry_counted(tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's own count of tokens, of all it answered, stays below the cap."""
     monkeypatch.setattr("datagen.client.BACKOFF_S", 0.001)
     with fake_server("--plain", "--fault", fault) as faulty:
-        requests = [question(n, max_tokens=60) for n in range(60)]
-        ran = Ran(faulty.url, tmp_path / "log.db", requests, max_tokens_total=9000, concurrency=8, timeout_s=0.5)
+        requests = [question(n, max_tokens=60) for n in range(90)]
+        ran = Ran(faulty.url, tmp_path / "log.db", requests, max_tokens_total=CAP, concurrency=8, timeout_s=0.5)
         seen = faulty.counts()
     assert isinstance(ran.ended, BudgetEnded)
-    assert ran.client.budget.tokens <= 9000
-    assert 0 < seen["prompt_tokens"] + seen["completion_tokens"] <= 9000
+    assert ran.client.budget.tokens <= CAP
+    assert 0 < seen["prompt_tokens"] + seen["completion_tokens"] <= CAP
 
 
 def test_a_run_that_must_stop_lets_what_is_under_way_reach_the_log(tmp_path: Path) -> None:

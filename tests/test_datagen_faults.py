@@ -234,3 +234,11 @@ def test_a_dropped_connection_is_counted_as_paid_and_one_that_was_never_made_is_
     answer, client = ask(gone, tmp_path / "never", "close")
     assert answer.fault == "server_gone"
     assert client.budget.tokens == 0
+
+
+def test_a_refusal_in_a_field_of_its_own_is_the_text_where_refusals_are_answers(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    answer, _ = ask(server, tmp_path, "refusal_field", "=always")
+    assert answer.fault is None
+    assert answer.text
