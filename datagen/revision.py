@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from data.records import Lineage, Message, Prompt, Response, digest
+from data.text import script_language
+from datagen.chat import spoken
 from datagen.constitution import Constitution, Drawn, draw, examples, in_language
 from datagen.request import Answer, Request
 from datagen.revision_checks import bare, critique_fault, finds_nothing, revision_fault
@@ -39,12 +41,16 @@ class Settings(NamedTuple):
     """Worked examples shown before each question; None: all the constitution has."""
     revise_anyway: bool = False
     """Ask for a revision even where the critique found nothing to change."""
+    server_seed: bool = True
+    """Send each request with a `seed` of its own, for servers that would otherwise say the same again."""
     templates: Path | None = None
 
-    @property
-    def sampling(self) -> dict[str, Any]:
-        """The parameters each request is sent with."""
-        return {"temperature": self.temperature, "max_tokens": self.max_tokens}
+    def sampling(self, prompt: str, stage: str, sample: int) -> dict[str, Any]:
+        """The parameters of one request: a function of the run's seed, the prompt's id, stage and sample."""
+        params = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        if self.server_seed:
+            params["seed"] = int(digest([self.seed, prompt, stage, sample])[:8], 16) >> 1  # 31 bits
+        return params
 
 
 class Draw(NamedTuple):
@@ -115,26 +121,52 @@ async def run_chain(ask: Ask, prompt: Prompt, settings: Settings) -> Chain:
 
 
 def drawn_for(prompt: Prompt, number: int, settings: Settings) -> Drawn:
-    """The principle of a step: a function of seed, prompt and step number, and of nothing else."""
-    return draw(in_language(settings.constitutions, prompt.language), settings.seed, prompt.id, number)
+    """The principle of a step: a function of seed, prompt and step number, and of nothing else.
 
-
-def question(
-    template: Template,
-    turns: Sequence[Message],
-    answer: str,
-    request: str,
-    critique: str = "",
-    shots: Sequence[tuple[dict[str, Any], str]] = (),
-) -> list[dict[str, str]]:
-    """The messages that ask for a critique or a revision, worked examples as earlier turns.
-
-    Each example is filled into the template as the real question is, so that it cannot differ in form.
+    It comes from the constitutions in the prompt's language, told by the script where the prompt does not say.
     """
-    *head, asked = template.messages(**_values(turns, answer, request, critique))
-    for values, reply in shots:
-        head += [template.messages(**values)[-1], {"role": "assistant", "content": reply}]
+    language = prompt.language or script_language(prompt.messages[-1].content)
+    return draw(in_language(settings.constitutions, language), settings.seed, prompt.id, number)
+
+
+def critique_question(
+    template: Template, turns: Sequence[Message], answer: str, drawn: Drawn, most: int | None = None
+) -> list[dict[str, str]]:
+    """The messages that ask for a critique by this principle, with at most so many worked examples (None: all)."""
+    shots = [
+        (_values(_said(shot.prompt), shot.response, principle.critique), shot.critique)
+        for principle, shot in examples([drawn.constitution], most)
+    ]
+    return _question(template, _values(turns, answer, drawn.principle.critique), shots)
+
+
+def revision_question(
+    template: Template, turns: Sequence[Message], answer: str, critique: str, drawn: Drawn, most: int | None = None
+) -> list[dict[str, str]]:
+    """The messages that ask for a revision after this critique; examples without a revision are passed over."""
+    shots = [
+        (_values(_said(shot.prompt), shot.response, principle.revision, shot.critique), shot.revision)
+        for principle, shot in examples([drawn.constitution], most)
+        if shot.revision is not None
+    ]
+    return _question(template, _values(turns, answer, drawn.principle.revision, critique), shots)
+
+
+def _question(
+    template: Template, values: dict[str, Any], shots: Sequence[tuple[dict[str, Any], str]]
+) -> list[dict[str, str]]:
+    """The template filled in, the examples before it as earlier turns.
+
+    Each example is filled into the template as the real question is, so that the two cannot differ in form.
+    """
+    *head, asked = template.messages(**values)
+    for example, reply in shots:
+        head += [template.messages(**example)[-1], {"role": "assistant", "content": reply}]
     return [*head, asked]
+
+
+def _said(text: str) -> list[Message]:
+    return [Message(role="user", content=text)]
 
 
 def _values(turns: Sequence[Message], answer: str, request: str, critique: str = "") -> dict[str, Any]:
@@ -147,14 +179,14 @@ def _values(turns: Sequence[Message], answer: str, request: str, critique: str =
 async def _respond(ask: Ask, prompt: Prompt, settings: Settings) -> tuple[Response | None, list[Draw]]:
     draws: list[Draw] = []
     for sample in range(DRAWS):
-        messages = [m.plain() for m in prompt.messages]
-        request = Request(settings.model, messages, settings.sampling, sample=sample, stage="respond", accept=DECLINING)
+        request = _request(prompt, spoken(prompt.messages), "respond", sample, settings)
         answer = await ask(request)
-        draws.append(Draw("respond", answer.key, answer.text, answer.fault or "", answer.detail))
-        if answer.fault is None:
-            sampling = {**settings.sampling, "request": answer.key}
+        fault = answer.fault or (None if answer.text.strip() else "empty")
+        draws.append(Draw("respond", answer.key, answer.text, fault or "", answer.detail))
+        if fault is None:
+            sampling = {**request.params, "request": answer.key}
             lineage = Lineage(parents=[prompt.id], command=COMMAND, model=answer.model, sampling=sampling)
-            return _response(prompt, answer, answer.text, 0, lineage, settings), draws
+            return _response(prompt, request, answer, answer.text, 0, lineage), draws
     return None, draws
 
 
@@ -174,13 +206,9 @@ async def _step(ask: Ask, prompt: Prompt, now: Response, number: int, settings: 
 async def _critique(ask: Ask, prompt: Prompt, step: Step, drawn: Drawn, settings: Settings) -> Answer | None:
     """A usable critique, or None; every try is added to the step's draws."""
     template = find("critique", drawn.constitution.language, settings.templates)
-    shots = [
-        (_values([Message(role="user", content=shot.prompt)], shot.response, p.critique), shot.critique)
-        for p, shot in examples([drawn.constitution], settings.shots)
-    ]
-    messages = question(template, prompt.messages, step.before.text, drawn.principle.critique, shots=shots)
+    messages = critique_question(template, prompt.messages, step.before.text, drawn, settings.shots)
     for sample in _samples(step):
-        answer = await ask(Request(settings.model, messages, settings.sampling, sample=sample, stage="critique"))
+        answer = await ask(_request(prompt, messages, "critique", sample, settings))
         fault = answer.fault or critique_fault(answer.text, step.before.text)
         step.draws.append(Draw("critique", answer.key, answer.text, fault or "", answer.detail))
         if fault is None:
@@ -191,19 +219,13 @@ async def _critique(ask: Ask, prompt: Prompt, step: Step, drawn: Drawn, settings
 async def _revise(ask: Ask, prompt: Prompt, step: Step, drawn: Drawn, critique_key: str, settings: Settings) -> Step:
     """The step with its revision, or failed with the old answer kept."""
     template = find("revise", drawn.constitution.language, settings.templates)
-    shots = [
-        (_values([Message(role="user", content=s.prompt)], s.response, p.revision, s.critique), s.revision)
-        for p, s in examples([drawn.constitution], settings.shots)
-        if s.revision is not None
-    ]
-    wanted = drawn.principle.revision
-    messages = question(template, prompt.messages, step.before.text, wanted, step.critique, shots)
+    messages = revision_question(template, prompt.messages, step.before.text, step.critique, drawn, settings.shots)
     asked = "\n".join(m.content for m in prompt.messages)
     for sample in _samples(step):
-        request = Request(settings.model, messages, settings.sampling, sample=sample, stage="revise", accept=DECLINING)
+        request = _request(prompt, messages, "revise", sample, settings)
         answer = await ask(request)
         text, prefix = bare(answer.text)
-        fault = answer.fault or revision_fault(text, step.before.text, step.critique, wanted, asked)
+        fault = answer.fault or revision_fault(text, step.before.text, step.critique, drawn.principle.revision, asked)
         step.draws.append(Draw("revise", answer.key, answer.text, fault or "", answer.detail))
         if fault is None:
             lineage = Lineage(
@@ -212,20 +234,27 @@ async def _revise(ask: Ask, prompt: Prompt, step: Step, drawn: Drawn, critique_k
                 model=answer.model,
                 template=template.hash,
                 principle=drawn.label,
-                sampling={**settings.sampling, "request": answer.key, "critique_request": critique_key},
+                sampling={**request.params, "request": answer.key, "critique_request": critique_key},
             )
-            after = _response(prompt, answer, text, step.number, lineage, settings)
+            after = _response(prompt, request, answer, text, step.number, lineage)
             return step._replace(outcome="revised", after=after, prefix=prefix)
     return step._replace(failed=_why(step))
 
 
-def _response(prompt: Prompt, answer: Answer, text: str, number: int, lineage: Lineage, settings: Settings) -> Response:
+def _request(prompt: Prompt, messages: list[dict[str, Any]], stage: str, sample: int, settings: Settings) -> Request:
+    """A request of this chain. A first answer and a revision may decline: that can be right; a critique may not."""
+    accept = frozenset[str]() if stage == "critique" else DECLINING
+    params = settings.sampling(prompt.id, stage, sample)
+    return Request(settings.model, messages, params, sample=sample, stage=stage, accept=accept)
+
+
+def _response(prompt: Prompt, request: Request, answer: Answer, text: str, number: int, lineage: Lineage) -> Response:
     """The record of an answer; the step's number is its sample index, so equal texts of two steps stay two."""
     return Response.make(
         prompt.id,
         [Message(role="assistant", content=text)],
-        model=answer.model or settings.model,
-        sampling=settings.sampling,
+        model=answer.model or request.model,
+        sampling=dict(request.params),
         sample_index=number,
         finish_reason=answer.finish or None,
         lineage=lineage,
