@@ -25,6 +25,7 @@ DECLINING = frozenset({"refusal"})  # what a first answer and a revision may be:
 
 Ask = Callable[[Request], Awaitable[Answer]]
 Outcome = Literal["revised", "no_violation", "failed"]
+Stage = Literal["respond", "critique", "revise", "helpful"]
 
 
 class Settings(NamedTuple):
@@ -56,7 +57,7 @@ class Settings(NamedTuple):
 class Draw(NamedTuple):
     """One answer of the model to one question, and why it could not be used ("" when it could)."""
 
-    stage: Literal["respond", "critique", "revise"]
+    stage: Stage
     key: str
     text: str
     fault: str = ""
@@ -109,7 +110,7 @@ async def run_chain(ask: Ask, prompt: Prompt, settings: Settings) -> Chain:
     Args:
         ask: sends a request and gives the checked answer; its errors pass through.
     """
-    first, draws = await _respond(ask, prompt, settings)
+    first, draws = await _answer(ask, prompt, "respond", 0, settings)
     if first is None:
         return Chain(prompt, None, [], draws[-1])
     steps: list[Step] = []
@@ -176,17 +177,33 @@ def _values(turns: Sequence[Message], answer: str, request: str, critique: str =
     return {"turns": shown, "answer": answer, "critique": critique, "request": request, "mark": mark}
 
 
-async def _respond(ask: Ask, prompt: Prompt, settings: Settings) -> tuple[Response | None, list[Draw]]:
+async def answer_plainly(
+    ask: Ask, prompt: Prompt, settings: Settings, samples: int = 1
+) -> tuple[list[Response], list[Draw]]:
+    """So many answers to the prompt without any revision, and the last try of each that could not be used."""
+    found: list[Response] = []
+    lost: list[Draw] = []
+    for sample in range(samples):
+        response, draws = await _answer(ask, prompt, "helpful", sample, settings)
+        found += [response] if response else []
+        lost += [] if response else draws[-1:]
+    return found, lost
+
+
+async def _answer(
+    ask: Ask, prompt: Prompt, stage: Stage, number: int, settings: Settings
+) -> tuple[Response | None, list[Draw]]:
+    """An answer to the prompt itself, None when no try gave one; and the tries."""
     draws: list[Draw] = []
-    for sample in range(DRAWS):
-        request = _request(prompt, spoken(prompt.messages), "respond", sample, settings)
+    for sample in range(number * DRAWS, (number + 1) * DRAWS):
+        request = _request(prompt, spoken(prompt.messages), stage, sample, settings)
         answer = await ask(request)
         fault = answer.fault or (None if answer.text.strip() else "empty")
-        draws.append(Draw("respond", answer.key, answer.text, fault or "", answer.detail))
+        draws.append(Draw(stage, answer.key, answer.text, fault or "", answer.detail))
         if fault is None:
             sampling = {**request.params, "request": answer.key}
             lineage = Lineage(parents=[prompt.id], command=COMMAND, model=answer.model, sampling=sampling)
-            return _response(prompt, request, answer, answer.text, 0, lineage), draws
+            return _response(prompt, request, answer, answer.text, number, lineage), draws
     return None, draws
 
 
@@ -241,7 +258,7 @@ async def _revise(ask: Ask, prompt: Prompt, step: Step, drawn: Drawn, critique_k
     return step._replace(failed=_why(step))
 
 
-def _request(prompt: Prompt, messages: list[dict[str, Any]], stage: str, sample: int, settings: Settings) -> Request:
+def _request(prompt: Prompt, messages: list[dict[str, Any]], stage: Stage, sample: int, settings: Settings) -> Request:
     """A request of this chain. A first answer and a revision may decline: that can be right; a critique may not."""
     accept = frozenset[str]() if stage == "critique" else DECLINING
     params = settings.sampling(prompt.id, stage, sample)

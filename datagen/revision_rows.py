@@ -8,12 +8,12 @@ later one is better judges it, marked as a rule's, so that nothing downstream ta
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from data.records import Judgment, Message, Prompt, Response, Task, content_id, digest
+from data.formats.rows import RAW, Reject
+from data.records import Judgment, Prompt, Response, Task, content_id, digest
 from datagen.revision import Chain, Draw, Step
 
 RULE = "Of two answers in one chain of revisions the later is better."
 ANNOTATOR = f"rule:{content_id('rule', RULE)[:16]}"
-RawText = 2_000  # characters of an unusable answer that are kept in the rejects
 
 
 def sft_rows(chain: Chain, all_steps: bool = False) -> list[dict[str, Any]]:
@@ -145,16 +145,21 @@ def reject_row(prompt: Prompt, draw: Draw) -> dict[str, Any]:
         "fault": draw.fault,
         "detail": draw.detail,
         "key": draw.key,
-        "text": draw.text[:RawText],
+        "text": draw.text[:RAW],
     }
 
 
-def budget_row(prompt: Prompt, stage: str) -> dict[str, Any]:
-    """A prompt that was not finished when the budget ended."""
-    detail = "the budget ended before this prompt was finished; run again with a higher cap"
-    return {"prompt_id": prompt.id, "stage": stage, "fault": "budget", "detail": detail, "key": "", "text": ""}
+def line_row(reject: Reject) -> dict[str, Any]:
+    """A line of an input file that is no prompt, for audit/rejected.jsonl."""
+    where = {"where": reject.where, "detail": reject.reason, "text": reject.raw}
+    return {"prompt_id": "", "stage": "read", "fault": "no_prompt", "key": "", **where}
 
 
-def answered(prompt: Prompt, text: str, **rest: Any) -> Response:
-    """An answer that came with its prompt, as a record."""
-    return Response.make(prompt.id, [Message(role="assistant", content=text)], **rest)
+def unfinished(prompts: Iterable[Prompt], done: Iterable[Prompt], stage: str) -> Iterator[dict[str, Any]]:
+    """The prompts that were not finished when the budget ended, for audit/rejected.jsonl."""
+    known = {prompt.id for prompt in done}
+    detail = "the budget ended before this prompt was finished; run again with a higher cap to go on"
+    for prompt in prompts:
+        if prompt.id not in known:
+            missing = {"stage": stage, "fault": "budget", "detail": detail, "key": "", "text": ""}
+            yield {"prompt_id": prompt.id, **missing}
