@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annotate.criteria import read_criteria
+from data.criteria import read_criteria
 from annotate.intake import BATCH, Tally, Wishes, entries_of, known_tasks, load_rows
 from annotate.projects import find_project
 from annotate.render import render
