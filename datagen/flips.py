@@ -20,7 +20,7 @@ class Told(NamedTuple):
 
 
 _LETTER = (
-    r"(?:\(?\[*\(?[ab12]\b|(?:the )?(?:first|second|last) (?:one|answer|response|option)"
+    r"(?:(?-i:\(?\[*\(?[AB12]\b)|(?:the )?(?:first|second|last) (?:one|answer|response|option)"
     r"|(?:this|my) (?:answer|response|one))"
 )
 _PATTERNS: tuple[tuple[str, str], ...] = (

@@ -15,7 +15,12 @@ in audit/comparisons.jsonl; it is no judgment, for it has no order in which anyb
 --human-share 0.1 takes a tenth of the tasks, alike to the whole in language, kind, tag and in how unsure the
 judge was. They are written to DIR/human/tasks.jsonl, with the model's judgments, for a project of their own:
 there people and model meet on the same tasks. In DIR/data/tasks.jsonl they have a higher priority, so where
-everything goes into one project people come to them first.
+everything goes into one new project people come to them first. The rest needs nobody: leave it in a project
+without people, and export it with --sources model.
+
+An answer's text is not believed: it stands between marks no text can forge, the judge is told to follow
+nothing in it, and answers that try are flagged, in audit/flagged.jsonl and in the judgments' comments. A
+verdict that is no clear A, B or tie, a refusal, a rating that is not on its scale: rejected by name.
 
     audit/verdicts.jsonl     every verdict: key, order, principle, probability before and after clamping
     audit/comparisons.jsonl  every two answers: average, failures, whether both orders agreed
@@ -107,7 +112,8 @@ def main(argv: list[str] | None = None) -> int:
         assert done is not None, "only --dry-run asks nothing"
         (said, stopped), asked = done
         summary = _write(folder, tasks, said, asks, rejects, how, args)
-        summary |= {"stopped": stopped} if stopped else {}
+        if stopped:
+            summary |= {"stopped": "the budget ended", "verdicts_not_asked": len(asks) - len(said)}
         digest = folder.seal().digest
     finish(summary | asked | {"digest": digest, "wrote": str(args.out)}, args.json)
     return 0
@@ -204,8 +210,8 @@ def _plan(tasks: "Sequence[Task]", asks: "Sequence[Ask]", how: "Settings") -> Pl
 
 async def _ask_all(
     client: "Client", tasks: "Sequence[Task]", asks: "Sequence[Ask]", how: "Settings"
-) -> "tuple[Said, str | None]":
-    """Every verdict in the order of the asks, and why it ended early if it did."""
+) -> "tuple[Said, bool]":
+    """Every verdict in the order of the asks, and whether the budget ended before the last."""
     from datagen.judging import hear, request_of, told_by
 
     flags: dict[int, str] = {}
@@ -216,9 +222,9 @@ async def _ask_all(
                 what = sorted({told["what"] for told in told_by(tasks[ask.task])})
                 flags[ask.task] = f"flagged: an answer {', '.join(what)}" if what else ""
             said.append((ask, hear(tasks[ask.task], ask, answer, how, flags[ask.task])))
-    except BudgetEnded as error:
-        return said, str(error)
-    return said, None
+    except BudgetEnded:
+        return said, True
+    return said, False
 
 
 def _write(
