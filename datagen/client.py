@@ -33,6 +33,7 @@ BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 FAILURES_IN_A_ROW = 40  # over all requests, without one answer between: the server is not working
 DRAIN_S = 20.0  # how long answers under way are waited for (they are paid) when the run must stop
 DEFAULT_MAX_TOKENS = 1024
+RESEED = 1_000_003  # far beyond any number of samples
 
 
 class Settings(NamedTuple):
@@ -141,7 +142,7 @@ class Client:
             said = self._repair(request, key, self.log.rejected(key)[-1])
         failures = 0
         while True:
-            outcome = await self._attempt(request, key, said, last=paid + 1 >= PAID_TRIES)
+            outcome = await self._attempt(request, key, said, paid)
             if isinstance(outcome, Answer):
                 return outcome
             fault, detail, body = outcome
@@ -158,10 +159,10 @@ class Client:
         return repair_messages(answer.text, answer.detail) if FAULTS[answer.fault or "empty"].policy == "repair" else []
 
     async def _attempt(
-        self, request: Request, key: bytes, said: list[dict[str, str]], last: bool
+        self, request: Request, key: bytes, said: list[dict[str, str]], paid_for: int
     ) -> Answer | tuple[str, str, bytes | None]:
         """Send once. An Answer is final; else (fault, detail, the paid body or None) and one may try again."""
-        body = self._body(request, said)
+        body = self._body(request, said, paid_for)
         worst = worst_tokens(body, len(request.messages) + len(said), self._limit(request))
         price = self.settings.price(request.model)
         held = (worst[0] * price.input + worst[1] * price.output, sum(worst))
@@ -174,7 +175,7 @@ class Client:
                 self._go_on()
                 attempt = await self.log.reserve(key, request.stage, request.model, held[1], held[0])
                 self.counts[request.stage, "asked"] += 1
-                outcome = await self._send(request, key, body, left_at, last)
+                outcome = await self._send(request, key, body, left_at, paid_for + 1 >= PAID_TRIES)
                 paid = self._cost(price, held, outcome)
                 await self._settle(attempt, key, outcome, paid)
                 if outcome.state != ANSWERED:
@@ -260,9 +261,15 @@ class Client:
         self._structured = weaker or self._structured
         return weaker is not None
 
-    def _body(self, request: Request, said: list[dict[str, str]]) -> bytes:
-        """The request as it goes over the wire."""
+    def _body(self, request: Request, said: list[dict[str, str]], paid_for: int) -> bytes:
+        """The request as it goes over the wire.
+
+        A seed is moved on by the sample and by each answer that could not be used: a server that keeps to
+        seeds would give the same again.
+        """
         params = dict(request.params)
+        if isinstance(params.get("seed"), int):
+            params["seed"] = (params["seed"] + request.sample + RESEED * paid_for) % 2**31
         limit = params.pop("max_tokens", DEFAULT_MAX_TOKENS)
         body = {
             "model": request.model,

@@ -12,13 +12,14 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from data.command import parser
+from data.command import add_json, finish, parser
 from data.errors import BadInput, exit_status
 
 if TYPE_CHECKING:
     from datagen.fake.server import Settings
 
 HOST = "127.0.0.1"
+SUMMARY = ("requests", "answered", "by_status", "by_fault", "prompt_tokens", "completion_tokens", "most_at_once")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,6 +35,11 @@ def main(argv: list[str] | None = None) -> int:
         port = listening.getsockname()[1]
         fake = Fake(settings, time.monotonic)
         serve(fake, listening, lambda: print(f"listening on http://{args.host}:{port}/v1", flush=True))
+    found = fake.counts.report(keys=False)
+    summary = {name: found[name] for name in SUMMARY}
+    if fake.limits.on:
+        summary["rate_limits"] = fake.limits.report()
+    finish(summary, args.json)
     return 0
 
 
@@ -58,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--context", type=int, default=131072, metavar="N", help="tokens a model can hold (default 131072)"
     )
     args.add_argument("--seed", type=int, default=0, help="another seed gives other answers (default 0)")
+    add_json(args)
     return args
 
 
@@ -73,6 +80,10 @@ def _settings(args: argparse.Namespace) -> "Settings":
     from datagen.fake.faults import rule
     from datagen.fake.server import Settings
 
+    for flag in ("rpm", "tpm", "burst", "concurrency_limit", "context"):
+        value = getattr(args, flag)
+        if value is not None and not value > 0:
+            raise BadInput(f"--{flag.replace('_', '-')} {value:g} lets nothing through; give a number above 0")
     return Settings(
         latency_s=args.latency_ms / 1000,
         jitter_s=args.jitter_ms / 1000,

@@ -12,6 +12,10 @@ from urllib.parse import urlsplit
 
 from data.errors import BadInput, one_line
 
+# The transport's own names (aiohttp's): on the way up a dropped connection is turned into a time-out.
+NEVER_CONNECTED = {"ClientConnectorError", "ClientConnectorDNSError", "ConnectionTimeoutError"}
+TIMED_OUT = {"SocketTimeoutError", "ReadTimeout", "WriteTimeout", "PoolTimeout"}
+
 
 class Reply(NamedTuple):
     """What came back over HTTP."""
@@ -66,13 +70,21 @@ class Provider:
                 return Reply(answer.status_code, answer.headers, answer.content)
         except openai.APIStatusError as error:
             return Reply(error.status_code, error.response.headers, error.response.content)
-        except (TimeoutError, openai.APITimeoutError) as error:
-            unsent = "connect" in type(error.__cause__).__name__.lower()
-            raise Lost("timeout", f"no answer within {self._timeout_s:g} s", unsent) from None
-        except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            unsent = "ConnectError" in type(cause).__name__
-            raise Lost("server_gone", one_line(str(cause) or type(cause).__name__, 200), unsent) from None
+        except TimeoutError:
+            raise Lost("timeout", f"no answer within {self._timeout_s:g} s") from None
+        except openai.APIConnectionError as error:  # APITimeoutError is one of them
+            raise self._lost(error) from None
+
+    def _lost(self, error: Exception) -> Lost:
+        """What broke, by the errors behind the one that came up."""
+        chain: list[BaseException] = [error]
+        while (cause := chain[-1].__cause__) is not None:
+            chain.append(cause)
+        names = {type(link).__name__ for link in chain}
+        if names & TIMED_OUT:
+            return Lost("timeout", f"no answer within {self._timeout_s:g} s")
+        words = one_line(str(chain[-1]) or type(chain[-1]).__name__, 200)
+        return Lost("server_gone", words, unsent=bool(names & NEVER_CONNECTED))
 
     async def __aenter__(self) -> "Provider":
         return self

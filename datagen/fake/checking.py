@@ -76,4 +76,5 @@ def _check_rest(request: dict[str, Any]) -> Response | None:
 
 
 def _is_tool(tool: Any) -> bool:
-    return isinstance(tool, dict) and isinstance((tool.get("function") or {}).get("name"), str)
+    function = tool.get("function") if isinstance(tool, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)

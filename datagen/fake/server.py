@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -92,7 +93,11 @@ class Fake:
         key = digest(request if isinstance(request, dict) else {}, without=NOTHING).hex()
         counts = self.counts  # a reset while it is under way starts new ones
         attempt = counts.begin(key)
-        response = self._answer(asked, request, key, attempt)
+        try:
+            response = self._answer(asked, request, key, attempt)
+        except Exception as failed:  # a mistake in a method's part: said, and the server lives on
+            traceback.print_exc()
+            response = error(500, f"the fake server failed: {failed!r}", "fake_failed", "server_error")
         if response.manner not in UNPAID_MANNERS:  # nothing is sent in those
             counts.statuses[response.status] += 1
         delay = self.settings.latency_s

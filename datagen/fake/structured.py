@@ -8,8 +8,9 @@ import orjson
 from datagen.fake.draw import rng
 from datagen.fake.language import last_user, written_in
 from datagen.fake.reply import Reply
-from datagen.fake.words import phrase, sentence
+from datagen.fake.words import phrase, sentence, word
 
+REFUSAL_SHARE = 0.01
 DEEPEST = 8  # schemas may name themselves; below this, only what is required
 
 
@@ -23,6 +24,8 @@ def compose(request: dict[str, Any]) -> Reply:
     dice = rng(request, "structured")
     language = written_in(last_user(request))
     form = request["response_format"]
+    if form["type"] == "json_schema" and not request.get("fake_plain") and dice.random() < REFUSAL_SHARE:
+        return Reply(refusal=word(dice, language, "refusal"))
     if form["type"] == "json_object":
         schema: dict[str, Any] = {
             "type": "object",
@@ -51,10 +54,9 @@ def fitting(schema: Any, dice: random.Random, language: str, root: Any = None, d
         return dice.choice(schema["enum"])
     for several in ("anyOf", "oneOf"):
         if schema.get(several):
-            one = schema[several][0 if depth < DEEPEST else -1] if depth else dice.choice(schema[several])
-            return fitting(
-                {**{k: v for k, v in schema.items() if k != several}, **one}, dice, language, root, depth + 1
-            )
+            one = dice.choice(schema[several]) if depth < DEEPEST else min(schema[several], key=_leads_deeper)
+            rest = {name: value for name, value in schema.items() if name != several}
+            return fitting({**rest, **one}, dice, language, root, depth + 1)
     if schema.get("allOf"):
         merged = {name: value for part in schema["allOf"] for name, value in part.items()}
         return fitting({**merged, **{k: v for k, v in schema.items() if k != "allOf"}}, dice, language, root, depth + 1)
@@ -70,6 +72,10 @@ def fitting(schema: Any, dice: random.Random, language: str, root: Any = None, d
     if kind == "boolean":
         return dice.random() < 0.5
     return None if kind == "null" else _string(schema, dice, language)
+
+
+def _leads_deeper(schema: dict[str, Any]) -> bool:
+    return "$ref" in schema or schema.get("type") in ("object", "array") or "anyOf" in schema
 
 
 def _object(schema: dict[str, Any], dice: random.Random, language: str, root: Any, depth: int) -> dict[str, Any]:

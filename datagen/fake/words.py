@@ -16,7 +16,7 @@ from typing import NamedTuple
 from datagen.fake import lexicon_en, lexicon_zh
 
 SLOT = re.compile(r"\{(\w+)\}")
-NOT_AN = ("uni", "use", "usu", "one", "eu")  # begin with a vowel that is not spoken as one
+AN = re.compile(r"[aeio]|u(?!ni|s)|hon|hour")  # begins with a vowel as it is spoken
 
 
 class Lexicon(NamedTuple):
@@ -52,7 +52,7 @@ def fill(dice: random.Random, language: str, pattern: str, spread: float = 1.0) 
             made += piece
             continue
         chosen = _one(dice, slots[piece], spread)
-        if made[-3:] in (" a ", "A ", "a ") and chosen[0] in "aeiou" and not chosen.startswith(NOT_AN):
+        if made[-3:] in (" a ", "A ", "a ") and AN.match(chosen):
             made = made[:-1] + "n "
         made += chosen
     return made if language == "zh" else made[:1].upper() + made[1:]
