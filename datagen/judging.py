@@ -185,7 +185,7 @@ def request_of(task: Task, ask: Ask, how: Settings) -> Request:
         values |= {"question": ask.question, "ties": how.ties}
     params: dict[str, Any] = {"temperature": how.temperature, "max_tokens": limit(task, how)}
     if how.temperature > 0:
-        params["seed"] = int(digest([how.seed, ask.sample])[:7], 16)
+        params["seed"] = how.seed  # the client moves it on with the sample
     if how.top_logprobs and not rating:
         params |= {"logprobs": True, "top_logprobs": how.top_logprobs}
     return Request(
