@@ -173,11 +173,12 @@ def entries_of(name: str, batch: list[Row | Reject], wishes: Wishes) -> tuple[li
 def _put(tx: Tx, name: str, entries: list[Entry], source: str, actor: str) -> tuple[dict[str, int], list[Reject]]:
     """One batch in: returns what to add to the tally, and the rows refused."""
     project = make_project(tx, name, actor)
+    ledger.take(tx, project.id)  # from here nobody else adds tasks
+    known, entries, refused = known_tasks(tx, project, entries)
     kinds = sorted({*project.settings["kinds"], *(e.task.kind for e in entries)})
     if kinds != project.settings["kinds"]:
         change_settings(tx, project, {"kinds": kinds}, actor)
     chain = ledger.take(tx, project.id)
-    known, entries, refused = known_tasks(tx, project, entries)
     fresh = [e for e in entries if e.task.id not in known]
     numbers = _insert_tasks(tx, project, fresh)
     events = [ledger.task_row(e.task.id, e.record) for e in fresh]
@@ -199,7 +200,11 @@ def _put(tx: Tx, name: str, entries: list[Entry], source: str, actor: str) -> tu
 def known_tasks(
     tx: Tx, project: Project, entries: list[Entry]
 ) -> tuple[dict[str, tuple[int, str]], list[Entry], list[Reject]]:
-    """Which tasks are there already (number and record), and which rows reuse an id for other content."""
+    """Which tasks are there already (number and record), and which rows reuse an id for other content.
+
+    Judgments are about responses, not about how people are asked: a row that brings some for a task that
+    is there under another kind is that task.
+    """
     there = tx.all(
         "SELECT t.id, t.task, t.import_key, r.record FROM tasks t JOIN task_records r ON r.task = t.id"
         " WHERE t.project = :project AND t.import_key IN :keys",
@@ -207,6 +212,13 @@ def known_tasks(
         keys=[e.task.import_key for e in entries],
     )
     by_key = {row.import_key: row.task for row in there}
+    records = {row.import_key: row.record for row in there}
+    entries = [
+        _same_but_for_kind(e, records[e.task.import_key])
+        if e.row.votes and by_key.get(e.task.import_key, e.task.id) != e.task.id
+        else e
+        for e in entries
+    ]
     clash = [e for e in entries if by_key.setdefault(e.task.import_key, e.task.id) != e.task.id]
     reason = "id '{}' is in project '{}' already, with other content; give this row another id"
     refused = [
@@ -216,6 +228,16 @@ def known_tasks(
     clashing = {e.task.id for e in clash}
     kept = [e for e in entries if e.task.id not in clashing]
     return {row.task: (row.id, row.record) for row in there}, kept, refused
+
+
+def _same_but_for_kind(entry: Entry, there: str) -> Entry:
+    """The entry with the task of this record, where nothing but their kind tells the two apart."""
+    task = Task.model_validate_json(there)
+    same = [entry.task.prompt.id, [r.id for r in entry.task.responses]] == [
+        task.prompt.id,
+        [r.id for r in task.responses],
+    ]
+    return entry._replace(task=task) if same else entry
 
 
 def _insert_tasks(tx: Tx, project: Project, entries: list[Entry]) -> dict[str, int]:
@@ -288,7 +310,10 @@ def _insert_votes(
     slots: list[dict[str, Any]] = []
     for e in entries:
         number = numbers[e.task.id]
-        free, holders = (list(range(e.task.overlap)), set()) if e.task.id in fresh else _slots(tx, number)
+        free: list[int] = []
+        holders: set[str] = set()
+        if any(vote.annotator_kind == "person" for vote in e.row.votes):
+            free, holders = (list(range(e.task.overlap)), set()) if e.task.id in fresh else _slots(tx, number)
         for vote in e.row.votes:
             token = tokens[e.task.id, vote.key]
             if token in there:

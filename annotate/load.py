@@ -48,8 +48,8 @@ def main() -> int:
         if value is not None and not low <= value <= high:
             raise BadInput(f"--{name} is {value}; it goes from {low} to {high}")
     from annotate import projects
-    from annotate.criteria import read_criteria
     from annotate.intake import Wishes, load_rows
+    from data.criteria import read_criteria
     from data.formats import read
     from data.store import open_store
 

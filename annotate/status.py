@@ -58,7 +58,8 @@ def standing(tx: Any, project: Any) -> dict[str, Any]:
         "judgments_needed": project.needed,
         "held_now": count("SELECT COUNT(*) FROM slots WHERE project = :id AND state = 1"),
         "surplus": count("SELECT COUNT(*) FROM judgments WHERE project = :id AND state = 'surplus'"),
-        "model_judgments": count("SELECT COUNT(*) FROM judgments WHERE project = :id AND annotator_kind <> 'person'"),
+        "model_judgments": count("SELECT COUNT(*) FROM judgments WHERE project = :id AND annotator_kind = 'model'"),
+        "rule_judgments": count("SELECT COUNT(*) FROM judgments WHERE project = :id AND annotator_kind = 'rule'"),
         "skipped": count("SELECT COUNT(*) FROM passes WHERE project = :id"),
         "people": {
             row.name or row.annotator: row.done

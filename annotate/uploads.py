@@ -20,10 +20,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annotate.criteria import read_criteria
 from annotate.intake import BATCH, Tally, Wishes, entries_of, known_tasks, load_rows
 from annotate.projects import find_project
 from annotate.render import render
+from data.criteria import read_criteria
 from data.errors import BadInput, ConcordError, NotThere, Refused, StoreDown, one_line
 from data.formats import FORMATS, Reject, read
 from data.formats.files import ENDINGS

@@ -17,6 +17,7 @@ from serving import add_person, load, served
 
 from annotate import accounts, projects
 from data.errors import StoreDown
+from data.records import Judgment, Message, Prompt, Response, Task
 from data.store import open_store
 
 UNREACHABLE = "postgresql://postgres@127.0.0.1:1/concord"
@@ -165,6 +166,22 @@ def test_status_says_where_every_project_stands(loaded: Path, tmp_path: Path) ->
     out = said("status")
     assert re.search(r"^project +demo$", out, re.M)
     assert re.search(r"^project +other$", out, re.M)
+
+
+def test_status_counts_what_models_and_rules_judged_apart_from_people(tmp_path: Path) -> None:
+    prompt = Prompt.make([Message(role="user", content="q")])
+    two = [Response.make(prompt.id, [Message(role="assistant", content=text)]) for text in "ab"]
+    task = Task.make("made", "ab", prompt, two, overlap=2)
+    said_by = [("model", "m", 0.25), ("model", "m", 0.5), ("rule", "r", 1.0)]
+    judgments = [
+        Judgment.make(task_id=task.id, annotator=a, annotator_kind=k, shown=[r.id for r in two], probability=p).plain()
+        for k, a, p in said_by
+    ]
+    file = lines(tmp_path / "judged.jsonl", {**task.plain(), "judgments": judgments})
+    assert json.loads(said("load", file, "--project", "demo", "--json"))["judgments"] == 3
+    status = json.loads(said("status", "--project", "demo", "--json"))
+    assert (status["model_judgments"], status["rule_judgments"]) == (2, 1)
+    assert (status["judgments_done"], status["judgments_needed"], status["people"]) == (0, 2, {})
 
 
 def test_serve_says_its_address_and_works_on_the_store_named(loaded: Path) -> None:

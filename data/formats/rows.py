@@ -24,7 +24,7 @@ class Vote(NamedTuple):
     annotator: str
     annotator_kind: AnnotatorKind
     key: str
-    """Stable in the source: the row's key and the judge."""
+    """Stable in the source: the row's key and the judge, or the id of a whole record."""
     shown: list[str]
     verdict: Verdict = "answered"
     ranking: list[list[str]] | None = None
@@ -34,9 +34,14 @@ class Vote(NamedTuple):
     ratings: dict[str, dict[str, int]] = {}
     flags: dict[str, list[Flag]] = {}
     critiques: dict[str, str] = {}
+    edited: dict[str, str] = {}
     comment: str = ""
     model: str | None = None
+    principle: str | None = None
+    sample_index: int | None = None
+    guideline_version: str | None = None
     active_seconds: float | None = None
+    started_at: str | None = None
     submitted_at: str | None = None
 
 

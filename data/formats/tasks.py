@@ -10,7 +10,8 @@ A criterion is a Criterion record or just its key. Gold names responses by lette
 first) or id: {"choice": "B"}, {"ranking": ["B", ["A", "C"]]}, {"ratings": {"A": {"helpful": 4}}}.
 
 A whole record has ids, and each must fit its content. Its key is its import key, or its id
-when it has none, so that loading it again into its project gives the same task.
+when it has none, so that loading it again into its project gives the same task. Beside it may
+stand `"judgments": [whole Judgment records]`, by people, models or rules.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import Any, get_args
 
 from data.errors import BadInput, nearest
 from data.formats.files import Source
-from data.formats.judged import votes
+from data.formats.judged import records, votes
 from data.formats.parts import (
     Answer,
     answer,
@@ -64,7 +65,8 @@ def _whole(value: dict[str, Any]) -> bool:
 
 
 def _whole_row(value: dict[str, Any], place: Place) -> Row:
-    task = Task.model_validate(value)
+    given = value.get("judgments")
+    task = Task.model_validate({key: held for key, held in value.items() if key != "judgments"})
     if wrong := broken_id(task):
         raise BadInput(f"{wrong}; the line was changed after it was written ")
     if task.gold:
@@ -81,6 +83,7 @@ def _whole_row(value: dict[str, Any], place: Place) -> Row:
         task.priority,
         task.criteria,
         task.gold,
+        records(given, task) if given is not None else [],
     )
 
 

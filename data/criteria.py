@@ -6,7 +6,7 @@ from data.errors import BadInput, NotThere
 from data.jsonl import explain
 from data.records import Criterion
 
-BUNDLED = Path(__file__).parent.parent / "data" / "sample" / "criteria.yaml"
+BUNDLED = Path(__file__).parent / "sample" / "criteria.yaml"
 
 
 def read_criteria(path: Path | None = None) -> tuple[Criterion, ...]:

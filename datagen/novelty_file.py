@@ -1,0 +1,72 @@
+"""The file of a novelty index: JSON lines anyone can read, with a hash that shows damage.
+
+The first line says what it is: format, version, threshold, compat, how many texts. Then one line
+["id", "text"] for each, in the order they were added; the last line is the sha256 of all before it.
+Tokens are not kept but cut again at loading, so a file never disagrees with the tokeniser that reads it.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from data.errors import BadInput, one_line
+from data.jsonl import open_bytes, parse
+from data.records import canonical
+
+FORMAT = "concord novelty index"
+VERSION = 1
+
+
+class Texts(Sized, Iterable[tuple[str, str]], Protocol):
+    """Ids and texts that can be counted."""
+
+
+class Saved(NamedTuple):
+    """What a file holds."""
+
+    threshold: str
+    compat: str | None
+    texts: list[tuple[str, str]]
+
+
+def save(path: Path, threshold: str, compat: str | None, texts: Texts) -> None:
+    """Write the file under another name, bring it to the disk, then put it in its place."""
+    head = {"format": FORMAT, "version": VERSION, "threshold": threshold, "compat": compat, "texts": len(texts)}
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    hashed = hashlib.sha256()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as file:
+            for value in _lines(head, texts):
+                hashed.update(value)
+                file.write(value)
+            file.write(canonical({"sha256": hashed.hexdigest()}) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        raise BadInput(f"the novelty index {path} cannot be written: {error.strerror}") from None
+
+
+def _lines(head: dict[str, Any], texts: Texts) -> Iterator[bytes]:
+    yield canonical(head) + b"\n"
+    for id, text in texts:
+        yield canonical([id, text]) + b"\n"
+
+
+def load(path: Path) -> Saved:
+    """What the file holds, verified; BadInput says what is wrong with it."""
+    with open_bytes(path) as file:
+        lines = file.read().splitlines(keepends=True)
+    head, problem = parse(lines[0]) if lines else (None, "it is empty")
+    if problem or not isinstance(head, dict) or head.get("format") != FORMAT:
+        raise BadInput(f"{path} is no novelty index; name a new file, or one that a former run wrote")
+    if head.get("version") != VERSION:
+        raise BadInput(f"{path} is of version {one_line(str(head.get('version')))}, this Concord reads {VERSION}")
+    end, _ = parse(lines[-1])
+    if not isinstance(end, dict) or end.get("sha256") != hashlib.sha256(b"".join(lines[:-1])).hexdigest():
+        raise BadInput(f"{path} is damaged: its hash does not fit; delete it and build it again")
+    texts = [tuple(parse(line)[0]) for line in lines[1:-1]]
+    return Saved(head["threshold"], head["compat"], texts)
