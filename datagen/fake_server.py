@@ -51,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     args.add_argument("--jitter-ms", type=float, default=0, metavar="MS", help="up to so much more, by the request")
     args.add_argument("--rpm", type=float, metavar="N", help="requests per minute; 429 above")
     args.add_argument("--tpm", type=float, metavar="N", help="tokens per minute; 429 above")
+    args.add_argument(
+        "--no-limit-headers", action="store_true", help="tell nothing of the limits, not even Retry-After"
+    )
     args.add_argument("--burst", type=float, default=60, metavar="S", help="seconds' worth usable at once (default 60)")
     args.add_argument("--concurrency-limit", type=int, metavar="N", help="requests at once; 429 above")
     args.add_argument("--fault", action="append", default=[], metavar="NAME[=RATE]", help="a share, always or first:K")
@@ -90,6 +93,7 @@ def _settings(args: argparse.Namespace) -> "Settings":
         rpm=args.rpm,
         tpm=args.tpm,
         burst_s=args.burst,
+        limit_headers=not args.no_limit_headers,
         concurrency=args.concurrency_limit,
         models=tuple(filter(None, (args.models or "").split(","))),
         key=args.key,

@@ -36,6 +36,7 @@ class Settings(NamedTuple):
     rpm: float | None = None
     tpm: float | None = None
     burst_s: float = 60.0
+    limit_headers: bool = True
     concurrency: int | None = None
     faults: tuple[Rule, ...] = ()
     models: tuple[str, ...] = ()
@@ -131,10 +132,10 @@ class Fake:
         headers: tuple[tuple[str, str], ...] = ()
         if self.limits.on:
             verdict = self.limits.ask(usage["total_tokens"], self._clock())
-            headers = verdict.headers
+            headers = verdict.headers if self.settings.limit_headers else ()
             if not verdict.allowed:
                 message = f"Rate limit reached for {request['model']} on {verdict.what} per min."
-                again = retry_after(verdict.retry_after_s)
+                again = retry_after(verdict.retry_after_s) if self.settings.limit_headers else ()
                 return error(429, message, "rate_limit_exceeded", verdict.what, headers + again)
         if fault not in UNPAID_MANNERS:
             self.counts.paid(key, request["model"], usage["prompt_tokens"], usage["completion_tokens"])
