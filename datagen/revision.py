@@ -194,6 +194,8 @@ async def _answer(
     ask: Ask, prompt: Prompt, stage: Stage, number: int, settings: Settings
 ) -> tuple[Response | None, list[Draw]]:
     """An answer to the prompt itself, None when no try gave one; and the tries."""
+    if prompt.tools:
+        return None, [Draw(stage, "", "", "has_tools", "the prompt offers tools; only answers in text are revised")]
     draws: list[Draw] = []
     for sample in range(number * DRAWS, (number + 1) * DRAWS):
         request = _request(prompt, spoken(prompt.messages), stage, sample, settings)
