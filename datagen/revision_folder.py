@@ -87,7 +87,8 @@ def write(folder: Folder, wanted: Wanted, made: Made, lines: Sequence[Reject] = 
     if plain:
         rows = rows_of.mixed([*rows, *plain], wanted.settings.seed)
         kinds["helpful"] = len(plain)
-    folder.write("data/train.jsonl", rows)
+    if folder.write("data/train.jsonl", rows):
+        folder.write_text("README.md", rows_of.card(rows))
     tasks = [rows_of.compared(chain, wanted.project, wanted.settings.seed) for chain in made.chains]
     ends = folder.write("tasks/tasks.jsonl", (task for pair in tasks for task in pair[0]))
     each = folder.write("tasks/steps.jsonl", (t for pair in tasks for t in pair[1])) if wanted.step_by_step else 0

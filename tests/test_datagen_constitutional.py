@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BadInput, BudgetEnded, NotThere
+from data.folder import write_folder
 from data.records import Judgment, Message, Prompt, Task, broken_id, judgment_id, response_id
 from data.text import script_language
 from datagen import constitutional, principles
@@ -669,13 +670,32 @@ def test_annotate_load_takes_the_tasks_and_load_dataset_the_rows(
     assert refused == []
     assert tally.tasks == tally.judgments == summary["tasks"] + summary["tasks_step_by_step"]
 
-    import datasets
-
-    datasets.disable_progress_bars()
-    data = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    data = dataset(tmp_path)
     assert set(data) == {"train"}
     assert data["train"].to_list() == lines(tmp_path / "out" / "data" / "train.jsonl")
     assert len(data["train"]) == summary["rows"]
+
+
+def test_load_dataset_knows_columns_that_are_empty_at_first(tmp_path: Path) -> None:
+    call = [{"type": "function", "function": {"name": "look", "arguments": "{}"}}]
+    turns = [Message(role="user", content="Look."), Message(role="assistant", content="", tool_calls=call)]
+    odd = Prompt.make([*turns, Message(role="tool", content="x", name="look")], language="en", licence="MIT")
+    rows = [row for one in (prompt(), odd) for row in rows_of.sft_rows(chain_of(script(), one))]
+    with write_folder(tmp_path / "out", "constitutional", {}) as folder:
+        folder.write("data/train.jsonl", rows)
+        folder.write_text("README.md", rows_of.card(rows))
+    data = dataset(tmp_path)["train"]
+    assert sorted(data.column_names) == sorted(rows[0])
+    assert data["licence"] == [None, "MIT"]
+    assert data[1]["prompt"][1]["tool_calls"] == call
+    assert data[1]["prompt"][2]["name"] == "look"
+
+
+def dataset(tmp_path: Path) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    return datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
 
 
 def test_trl_takes_the_rows_as_prompt_and_completion(tmp_path: Path) -> None:
