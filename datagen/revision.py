@@ -46,11 +46,11 @@ class Settings(NamedTuple):
     """Send each request with a `seed` of its own, for servers that would otherwise say the same again."""
     templates: Path | None = None
 
-    def sampling(self, prompt: str, stage: str, sample: int) -> dict[str, Any]:
-        """The parameters of one request: a function of the run's seed, the prompt's id, stage and sample."""
+    def sampling(self, prompt: str, stage: str) -> dict[str, Any]:
+        """The parameters of a stage for one prompt; the client moves the seed on with the sample."""
         params = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         if self.server_seed:
-            params["seed"] = int(digest([self.seed, prompt, stage, sample])[:8], 16) >> 1  # 31 bits
+            params["seed"] = int(digest([self.seed, prompt, stage])[:8], 16) >> 1  # 31 bits
         return params
 
 
@@ -194,6 +194,8 @@ async def _answer(
     ask: Ask, prompt: Prompt, stage: Stage, number: int, settings: Settings
 ) -> tuple[Response | None, list[Draw]]:
     """An answer to the prompt itself, None when no try gave one; and the tries."""
+    if prompt.tools:
+        return None, [Draw(stage, "", "", "has_tools", "the prompt offers tools; only answers in text are revised")]
     draws: list[Draw] = []
     for sample in range(number * DRAWS, (number + 1) * DRAWS):
         request = _request(prompt, spoken(prompt.messages), stage, sample, settings)
@@ -261,7 +263,7 @@ async def _revise(ask: Ask, prompt: Prompt, step: Step, drawn: Drawn, critique_k
 def _request(prompt: Prompt, messages: list[dict[str, Any]], stage: Stage, sample: int, settings: Settings) -> Request:
     """A request of this chain. A first answer and a revision may decline: that can be right; a critique may not."""
     accept = frozenset[str]() if stage == "critique" else DECLINING
-    params = settings.sampling(prompt.id, stage, sample)
+    params = settings.sampling(prompt.id, stage)
     return Request(settings.model, messages, params, sample=sample, stage=stage, accept=accept)
 
 

@@ -42,22 +42,21 @@ _IS_CRITIQUE = re.compile(
     re.I,
 )
 _CANNOT = r"(?:can(?:no|['’])?t|can not|unable to|won['’]t|will not|not able to|refuse to|decline to|not comfortable)"
-_REFUSES = re.compile(
-    rf"\b{_CANNOT}\W+(?:\w+\W+){{0,4}}?(critiqu|criticis|criticiz|revis|rewrit|evaluat)\w*"
-    r"|(?:无法|不能|不便|没办法|不会|拒绝|不愿)[^。！？\n]{0,8}?(评析|批评|点评|修改|改写|重写|修订)",
+_REFUSES = re.compile(  # by one who speaks of themselves: "you cannot revise for this exam" is advice
+    rf"\b(?:i|we)(?:['’](?:m|re)| am| are)?\W+{_CANNOT}\W+(?:\w+\W+){{0,4}}?"
+    r"(critiqu|criticis|criticiz|revis|rewrit|evaluat)\w*"
+    r"|(?:我|抱歉|对不起)[^。！？\n]{0,12}?(?:无法|不能|不便|没办法|不会|拒绝|不愿)[^。！？\n]{0,8}?"
+    r"(评析|批评|点评|修改|改写|重写|修订)",
     re.I,
 )
 _USER_SPEAKS = re.compile(r"^\W{0,3}(?:human|user|用户|人类)\W{0,3}[:：]|^\[(?:user|assistant)\]\s*$", re.I | re.M)
-_PREFIX = re.compile(
-    r"^[\s*_#>]*(?:"
-    r"(?:here(?:'s|’s| is)|below is|this is)\b[^\n:：]{0,60}?(?:revis|rewrit|new (?:answer|version))[^\n:：]{0,60}[:：]"
-    r"|(?:revision|revised (?:answer|response|reply|version)|new answer|rewritten (?:answer|response)|assistant)"
-    r"[\s*_]*[:：]"
-    r"|(?:以下|下面)是[^\n:：]{0,20}(?:修改|修订|改写)[^\n:：]{0,20}[:：]"
-    r"|(?:修改后|修订后|改写后)的?(?:回答|回复|版本)?[\s*_]*[:：]|(?:改写|修订|新回答|助手)[\s*_]*[:：]"
-    r")[\s*_]*",
-    re.I,
+_HEADING = (
+    r"(?:here(?:'s|’s| is)|below is)\b[^\n:：]{0,60}?(?:revis|rewrit|new (?:answer|version))[^\n:：]{0,60}"
+    r"|revision|revised (?:answer|response|reply|version)|new answer|rewritten (?:answer|response)|assistant"
+    r"|(?:以下|下面)是[^\n:：]{0,20}(?:修改|修订|改写)[^\n:：]{0,20}"
+    r"|(?:修改后|修订后|改写后)的?(?:回答|回复|版本)?|改写|修订|新回答|助手"
 )
+_PREFIX = re.compile(rf"^[\s#>]*(?P<bold>[*_]{{0,3}})(?:{_HEADING})(?:\s*[:：](?P=bold)|(?P=bold)\s*[:：])\s*", re.I)
 _MARKS = re.compile(r"^\s*<answer-[0-9a-f…]*>\s*|\s*</answer-[0-9a-f…]*>\s*$", re.I)
 
 

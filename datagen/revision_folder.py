@@ -9,6 +9,7 @@ audit/rejected.jsonl   lines, prompts and steps that gave nothing, each with its
 audit/rule.json        who the annotator of the judgments is, and by what rule it judges
 """
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -51,9 +52,18 @@ class Made(NamedTuple):
 
 
 async def ask_all(client: "Client", wanted: Wanted) -> Made:
-    """All chains, then the plain answers; what is whole when the budget ends is kept."""
+    """All chains, then the plain answers; what is whole when the budget ends is kept.
+
+    No more chains are under way than requests may be at once: each has one request out at a time, so more
+    would gain nothing, and a budget that ends would cut off all of them.
+    """
     made = Made([], [])
-    chain = partial(run_chain, client.ask, settings=wanted.settings)
+    room = asyncio.Semaphore(client.settings.concurrency)
+
+    async def chain(prompt: Prompt) -> Chain:
+        async with room:
+            return await run_chain(client.ask, prompt, wanted.settings)
+
     plain = partial(answer_plainly, client.ask, settings=wanted.settings, samples=wanted.helpful_samples)
     try:
         async for _, one in client.each(wanted.prompts, chain):
@@ -77,7 +87,8 @@ def write(folder: Folder, wanted: Wanted, made: Made, lines: Sequence[Reject] = 
     if plain:
         rows = rows_of.mixed([*rows, *plain], wanted.settings.seed)
         kinds["helpful"] = len(plain)
-    folder.write("data/train.jsonl", rows)
+    if folder.write("data/train.jsonl", rows):
+        folder.write_text("README.md", rows_of.card(rows))
     tasks = [rows_of.compared(chain, wanted.project, wanted.settings.seed) for chain in made.chains]
     ends = folder.write("tasks/tasks.jsonl", (task for pair in tasks for task in pair[0]))
     each = folder.write("tasks/steps.jsonl", (t for pair in tasks for t in pair[1])) if wanted.step_by_step else 0

@@ -8,6 +8,7 @@ later one is better judges it, marked as a rule's, so that nothing downstream ta
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
+from data.folder import readme
 from data.formats.rows import RAW, Reject
 from data.records import Judgment, Prompt, Response, Task, content_id, digest
 from datagen.revision import Chain, Draw, Step
@@ -57,6 +58,27 @@ def sft_row(
         "source": prompt.source,
         "licence": prompt.licence,
     }
+
+
+def card(rows: Sequence[dict[str, Any]]) -> str:
+    """README.md of the folder: tells `load_dataset` where the rows are and of which type each column is.
+
+    Types are stated, because a column that is empty in the first rows and filled later is guessed wrong.
+    """
+    import yaml
+
+    fields = {key for row in rows for m in (*row["prompt"], *row["completion"]) for key in m}
+    kinds = {"role": "string", "content": "string", "tool_calls": "json", "name": "string"}
+    columns: list[dict[str, Any]] = []
+    for column in ("prompt", "completion"):  # each with a list of its own: YAML would write a second use as an alias
+        message = [{"name": name, "dtype": kind} for name, kind in kinds.items() if name in fields]
+        columns.append({"name": column, "list": message})
+    columns += [{"name": name, "list": "string"} for name in ("principles", "tags")]
+    texts = ("id", "kind", "prompt_id", "response_id", "model", "language", "source", "licence")
+    columns += [{"name": "step", "dtype": "int64"}, *({"name": name, "dtype": "string"} for name in texts)]
+    columns.sort(key=lambda column: str(column["name"]))  # as in a canonical line
+    features = yaml.safe_dump({"dataset_info": {"config_name": "default", "features": columns}}, sort_keys=False)
+    return readme("Answers revised by principles", ["train"], features)
 
 
 def mixed(rows: Iterable[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
