@@ -65,7 +65,7 @@ def normalise(text: str) -> str:
         folded = unicodedata.normalize("NFD", text).casefold()
         folded = unicodedata.normalize("NFKC", folded).casefold()
         folded = unicodedata.normalize("NFKC", _ignorable().sub("", folded))
-    return _SPACE.sub(" ", folded).strip()
+    return " ".join(folded.split())
 
 
 def tokens(text: str) -> list[str]:

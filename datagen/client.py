@@ -30,6 +30,7 @@ R = TypeVar("R")
 PAID_TRIES = 3  # answers paid for one request: the first, and two for the policies retry and repair
 WAIT_TRIES = 8  # failures of one request before it is rejected; a rate limit does not count
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
+NEVER_REACHED = 4  # failures to connect, at the very start: nobody is listening
 FAILURES_IN_A_ROW = 40  # over all requests, without one answer between: the server is not working
 DRAIN_S = 20.0  # how long answers under way are waited for (they are paid) when the run must stop
 DEFAULT_MAX_TOKENS = 1024
@@ -74,6 +75,7 @@ class Client:
         self._structured = settings.structured
         self._running: dict[bytes, asyncio.Future[None]] = {}
         self._failed_in_a_row = 0
+        self._reached = False
 
     async def ask(self, request: Request) -> Answer:
         """The answer to a request: from the log, else asked for, checked and logged.
@@ -197,6 +199,7 @@ class Client:
         except Lost as lost:
             state = FREE if lost.unsent else LOST
             return self._refusal(request, key, lost.cause, str(lost), state, {}, left_at)
+        self._reached = True
         if reply.status != 200:
             fault, words = refused(reply.status, reply.body)
             return self._refusal(request, key, fault, words, FREE, reply.headers, left_at)
@@ -222,6 +225,9 @@ class Client:
             return self._stop(state, fault, detail, self._line(request, fault, detail))
         self.counts[request.stage, f"retried: {fault}"] += 1
         self._failed_in_a_row += 1
+        if fault == "server_gone" and state == FREE and not self._reached and self._failed_in_a_row >= NEVER_REACHED:
+            line = f"nobody answers at {self.settings.base_url} ({detail}); start the server, or check --base-url"
+            return self._stop(state, fault, detail, line)
         if self._failed_in_a_row >= FAILURES_IN_A_ROW + self.settings.concurrency:
             line = (
                 f"{self.settings.base_url} failed {self._failed_in_a_row} times in a row, last: {fault}"

@@ -123,14 +123,13 @@ def _judge(request: Request, answer: Answer, message: Mapping[str, Any], any_mod
         return "truncated", f"after {answer.completion_tokens} tokens"
     if answer.tool_calls:
         return None, ""
-    flat = normalise(answer.text)
-    if not flat:
+    if not (normalise(answer.text[:200]) or normalise(answer.text)):
         return ("empty", "") if "empty" not in request.accept else (None, "")
     if "refusal" not in request.accept and looks_like_refusal(answer.text):
         return "refusal", one_line(answer.text, 200)
     if "swapped_roles" not in request.accept and _TURN.match(answer.text) and _OTHER_TURN.search(answer.text):
         return "swapped_roles", one_line(answer.text, 120)
-    if "echo" not in request.accept and _echoes(request, flat):
+    if "echo" not in request.accept and _echoes(request, answer.text):
         return "echo", one_line(answer.text, 120)
     return None, ""
 
@@ -228,13 +227,15 @@ def _message(body: bytes) -> tuple[Any, str | None, str]:
     return (choices[0], whole), None, ""
 
 
-def _echoes(request: Request, flat: str) -> bool:
+def _echoes(request: Request, text: str) -> bool:
     """Whether the answer is the last question again, or begins by repeating all of it."""
     asked = next((m.get("content") for m in reversed(request.messages) if m.get("role") == "user"), None)
-    if not isinstance(asked, str) or len(asked) > 4 * len(flat) + 100:
+    if not isinstance(asked, str) or len(asked) > 4 * len(text) + 100:
         return False
+    if normalise(asked[:100])[:_ECHO_LENGTH] != normalise(text[:200])[:_ECHO_LENGTH]:
+        return False  # told by the beginning, as nearly always
     question = normalise(asked)
-    return len(question) >= _ECHO_LENGTH and flat.startswith(question)
+    return len(question) >= _ECHO_LENGTH and normalise(text).startswith(question)
 
 
 def _excerpt(body: bytes) -> str:

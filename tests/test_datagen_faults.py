@@ -18,7 +18,7 @@ from datagen import client as client_module
 from datagen.client import Client, Settings
 from datagen.fake.faults import FAULTS as KNOWN
 from datagen.request import Answer, Request
-from datagen.request_log import STATES, RequestLog
+from datagen.request_log import STATES, RequestLog, Spent
 from datagen.validate import FAULTS
 
 GOOD = "good"
@@ -110,6 +110,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses a test can wait for; how long they are in earnest is held in test_datagen_pace.py."""
     monkeypatch.setattr(client_module, "BACKOFF_S", 0.001)
     monkeypatch.setattr(client_module, "WAIT_TRIES", 3)
+    monkeypatch.setattr(client_module, "NEVER_REACHED", 2)
     monkeypatch.setattr(client_module, "FAILURES_IN_A_ROW", 5)
     monkeypatch.setattr("datagen.pace.LONGEST_PAUSE_S", 0.01)
     monkeypatch.setattr("datagen.pace.FIRST_GUESS_S", 0.001)
@@ -223,17 +224,21 @@ def test_another_models_answers_are_taken_where_one_says_so(server: FakeServer, 
     assert answer.model != "fault:wrong_model"
 
 
-def test_a_dropped_connection_is_counted_as_paid_and_one_that_was_never_made_is_not(
-    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answer, client = ask(server, tmp_path / "dropped", "close")
+def test_a_dropped_connection_is_counted_as_paid(server: FakeServer, tmp_path: Path) -> None:
+    answer, client = ask(server, tmp_path, "close")
     assert answer.fault == "server_gone"
     assert client.budget.tokens > 0
+
+
+def test_a_server_that_nobody_started_is_said_in_one_line_and_costs_nothing(tmp_path: Path) -> None:
     gone = FakeServer()
     gone.stop()
-    answer, client = ask(gone, tmp_path / "never", "close")
-    assert answer.fault == "server_gone"
-    assert client.budget.tokens == 0
+    with pytest.raises(ModelError, match=rf"nobody answers at {gone.url} .*start the server, or check --base-url"):
+        ask(gone, tmp_path, "same_id")
+    log = RequestLog(tmp_path / "requests.db")
+    assert log.spent == Spent(0, 0)
+    assert log.in_flight == []
+    log.close()
 
 
 def test_a_refusal_in_a_field_of_its_own_is_the_text_where_refusals_are_answers(
