@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from annotate.answers import iso
 from annotate.present import answer_view
 from annotate.projects import Project
+from data.errors import NotThere
 from data.records import Judgment, Verdict
 from data.store import Tx
 from data.text import excerpt
@@ -23,8 +24,10 @@ SCAN = 500
 """Judgments one request looks through: a search's cost is bounded, and it goes on where it stopped."""
 
 Kind = Literal["ranking", "ab", "rating"]
+# Several can be of one millisecond, so the id says where a page ends within it.
+_ORDER = "at_ms DESC, id DESC"
 _LATEST = (
-    "j.annotator = :person AND j.project = :project AND j.at_ms < :before"
+    "j.annotator = :person AND j.project = :project AND j.at_ms <= :at AND (j.at_ms < :at OR j.id < :before)"
     " AND NOT EXISTS (SELECT 1 FROM judgments k WHERE k.supersedes = j.id)"
 )
 
@@ -45,32 +48,45 @@ ALL = Wanted()
 
 
 def my_judgments(
-    tx: Tx, project: Project, person: str, limit: int, before: int | None, wanted: Wanted = ALL
+    tx: Tx, project: Project, person: str, limit: int, before: str | None, wanted: Wanted = ALL
 ) -> dict[str, Any]:
     """A page of somebody's judgments, the newest first, each in its latest form.
 
     Args:
-        before: the `next` of the page seen last.
+        before: the `next` of the page seen last: the judgment it ended with, revised since or not.
 
     A page may hold fewer than `limit` and still have `more`: then `SCAN` judgments were looked through.
+
+    Raises:
+        NotThere: `before` is none of theirs.
     """
     scan = limit + 1 if wanted == ALL else SCAN
-    span = {"person": person, "project": project.id, "before": before if before is not None else 1 << 62, "scan": scan}
+    at = 1 << 62 if before is None else _when(tx, person, before)
+    span = {"person": person, "project": project.id, "at": at, "before": before or "", "scan": scan}
     looked = tx.one(
-        "SELECT COUNT(*) AS n, MIN(at_ms) AS oldest FROM"
-        f" (SELECT j.at_ms FROM judgments j WHERE {_LATEST} ORDER BY j.at_ms DESC LIMIT :scan) w",
+        "SELECT w.id, COUNT(*) OVER () AS n FROM"
+        f" (SELECT at_ms, id FROM judgments j WHERE {_LATEST} ORDER BY {_ORDER} LIMIT :scan) w"
+        " ORDER BY w.at_ms, w.id LIMIT 1",
         **span,
     )
-    assert looked is not None
+    if looked is None:
+        return {"judgments": [], "more": False, "next": before}
     found: list[dict[str, Any]] = []
     for row in _candidates(tx, span, wanted):
         task, record = json.loads(row.task_record), json.loads(row.record)
         if not _holds(task, record, wanted):
             continue
         if len(found) == limit:
-            return {"judgments": found, "more": True, "next": found[-1]["n"]}
+            return {"judgments": found, "more": True, "next": found[-1]["id"]}
         found.append(_view(row, task))
-    return {"judgments": found, "more": looked.n == scan, "next": looked.oldest}
+    return {"judgments": found, "more": looked.n == scan, "next": looked.id}
+
+
+def _when(tx: Tx, person: str, judgment: str) -> int:
+    at = tx.value("SELECT at_ms FROM judgments WHERE id = :id AND annotator = :person", id=judgment, person=person)
+    if at is None:
+        raise NotThere("this judgment is not one of yours")
+    return int(at)
 
 
 def _candidates(tx: Tx, span: dict[str, Any], wanted: Wanted) -> Iterator[Any]:
@@ -91,9 +107,9 @@ def _candidates(tx: Tx, span: dict[str, Any], wanted: Wanted) -> Iterator[Any]:
     return tx.stream(
         "SELECT w.id, w.at_ms, w.state, w.record, t.kind, r.record AS task_record FROM"
         " (SELECT j.id, j.at_ms, j.verdict, j.state, j.task, j.record FROM judgments j"
-        f"  WHERE {_LATEST} ORDER BY j.at_ms DESC LIMIT :scan) w"
+        f"  WHERE {_LATEST} ORDER BY {_ORDER} LIMIT :scan) w"
         " JOIN tasks t ON t.id = w.task JOIN task_records r ON r.task = w.task"
-        f" WHERE {' AND '.join(conditions)} ORDER BY w.at_ms DESC",
+        f" WHERE {' AND '.join(conditions)} ORDER BY w.at_ms DESC, w.id DESC",
         **values,
     )
 
@@ -138,7 +154,6 @@ def _view(row: Any, task: dict[str, Any]) -> dict[str, Any]:
         "criteria": [criterion["key"] for criterion in task.get("criteria", [])],
         "flagged": bool(judgment.flags),
         "active_seconds": judgment.active_seconds,
-        "n": row.at_ms,
     }
 
 

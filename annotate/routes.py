@@ -252,7 +252,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
         request: Request,
         project: str,
         limit: int = 50,
-        before: Annotated[int | None, Query(ge=-MAX_NUMBER, le=MAX_NUMBER)] = None,
+        before: Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")] = None,
         q: Annotated[str, Query(max_length=200)] = "",
         kind: Kind | None = None,
         verdict: Verdict | None = None,

@@ -1,5 +1,6 @@
 """One's own judgments: searched by what was read and written, one's days and one's pace, on both databases."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from annotate import answers, assign, history
 from annotate.app import build_app
 from annotate.history import DAY_MS, Wanted, day_start, my_days, my_judgments
 from annotate.projects import find_project
+from data.errors import NotThere
 from data.formats.rows import Row
 from data.records import Message, Prompt, Response
 from data.store import Store, Tx, open_store
@@ -36,7 +38,16 @@ def made_row(number: int, question: str, replies: list[str]) -> Row:
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[Store]:
+def store(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Four tasks, and a clock that goes on between any two transactions: nobody answers twice in a millisecond."""
+    read_clock, ticks = Tx.now, itertools.count()
+
+    def now(tx: Tx) -> int:
+        if tx._now is None:
+            tx._now = read_clock(tx) + next(ticks)
+        return tx._now
+
+    monkeypatch.setattr(Tx, "now", now)
     opened = open_store(store_url, durable=False)
     load(opened, [made_row(n, *texts) for n, texts in enumerate(TEXTS)], overlap=3, kind="ranking")
     yield opened
@@ -55,7 +66,7 @@ def judge(store: Store, person: str, **fields: Any) -> str:
     return store.change(work)
 
 
-def listed(store: Store, person: str, limit: int = 50, before: int | None = None, **wanted: Any) -> dict[str, Any]:
+def listed(store: Store, person: str, limit: int = 50, before: str | None = None, **wanted: Any) -> dict[str, Any]:
     with store.read() as tx:
         return my_judgments(tx, find_project(tx, "p"), person, limit, before, Wanted(**wanted))
 
@@ -149,9 +160,9 @@ def test_each_row_says_what_was_answered_by_letter(store: Store) -> None:
 # ── pages, and a bounded cost ────────────────────────────────────────────────
 
 
-def test_a_long_search_goes_on_where_it_stopped_and_misses_nothing(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def many(store: Store, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Somebody who judged 44 tasks; the needle is in six, and a request looks through ten."""
     load(
         store,
         [made_row(n, f"number {n}", ["needle" if n % 7 == 0 else "hay", "x"]) for n in range(10, 50)],
@@ -161,17 +172,58 @@ def test_a_long_search_goes_on_where_it_stopped_and_misses_nothing(
     for _ in range(44):
         judge(store, person)
     monkeypatch.setattr(history, "SCAN", 10)
+    return person
+
+
+def paged(store: Store, person: str, limit: int, **wanted: Any) -> tuple[list[str], int]:
+    """The excerpts of all pages, and how many pages there were."""
     seen: list[str] = []
     before, pages = None, 0
     while True:
-        page = listed(store, person, limit=2, before=before, text="NEEDLE")
+        page = listed(store, person, limit=limit, before=before, **wanted)
         seen += [j["excerpt"] for j in page["judgments"]]
         pages += 1
         if not page["more"]:
-            break
+            return seen, pages
         before = page["next"]
+
+
+def test_a_long_search_goes_on_where_it_stopped_and_misses_nothing(store: Store, many: str) -> None:
+    seen, pages = paged(store, many, limit=2, text="NEEDLE")
     assert seen == [f"number {n}" for n in (49, 42, 35, 28, 21, 14)]
     assert pages >= 5  # no request looked through more than ten
+
+
+@pytest.mark.parametrize("limit", [1, 2, 9, 50])
+def test_answers_of_one_millisecond_are_each_found_once_wherever_a_page_ends(
+    store: Store, many: str, limit: int
+) -> None:
+    with store.write() as tx:
+        tx.run("UPDATE judgments SET at_ms = 1700000000000")
+    seen, _ = paged(store, many, limit)
+    assert sorted(seen) == sorted([*(f"number {n}" for n in range(10, 50)), *(excerpt(q, 120) for q, _ in TEXTS)])
+    found, _ = paged(store, many, limit, text="needle")
+    assert sorted(found) == [f"number {n}" for n in (14, 21, 28, 35, 42, 49)]
+
+
+def test_the_list_goes_on_after_an_answer_that_was_revised_since(store: Store, ana: str) -> None:
+    first = listed(store, ana, limit=2)
+
+    def revise(tx: Tx) -> None:
+        lease, _ = answers.revise(tx, ana, first["next"])
+        answers.submit(tx, ana, lease.token, {**answer(lease.shown), "comment": "Another look."})
+
+    store.change(revise)
+    rest = listed(store, ana, before=first["next"])
+    assert [j["excerpt"] for j in rest["judgments"]] == [excerpt(TEXTS[n][0], 120) for n in (1, 0)]
+    assert rest["more"] is False
+
+
+def test_the_list_goes_on_after_ones_own_answers_only(store: Store, ana: str) -> None:
+    ben = add(store, "Ben", ("en", "zh"))
+    for other in (judge(store, ben), "0" * 32):
+        with pytest.raises(NotThere):
+            listed(store, ana, before=other)
 
 
 def test_an_odd_search_is_refused_or_bounded(store: Store) -> None:

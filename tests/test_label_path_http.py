@@ -255,7 +255,7 @@ def test_ones_own_judgments_come_newest_first_in_their_latest_form(ana: Page, be
         "question q2",
     )
     assert last["at"].endswith("Z")
-    rest = ana.http.get(f"/api/projects/p/mine?before={last['n']}").json()
+    rest = ana.http.get(f"/api/projects/p/mine?before={page['next']}").json()
     assert [j["id"] for j in rest["judgments"]] == [ids[1]]
     assert rest["more"] is False
 

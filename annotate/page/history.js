@@ -83,7 +83,7 @@ export function minePage(root, shell, project, query) {
     list.setAttribute("aria-busy", "true");
     try {
       do {
-        const asked = new URLSearchParams({ limit: String(Math.min(200, until - rows().length)), ...(next === null ? {} : { before: String(next) }) });
+        const asked = new URLSearchParams({ limit: String(Math.min(200, until - rows().length)), ...(next === null ? {} : { before: next }) });
         for (const [name, value] of Object.entries(wanted)) if (value) asked.set(name, value);
         if (filtered()) fill(found, t("searching"));
         const held = await ask("GET", `projects/${encodeURIComponent(project)}/mine?${asked}`);
