@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT
 from hands import CRITERIA, PHONE, arrive, onward, press, project, tab_to, texts
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from serving import Server
 
 from data.formats.rows import Row
@@ -591,6 +591,55 @@ def test_settings_that_cannot_be_read_are_as_if_they_were_not_there(server: Serv
         assert page.locator(".task").evaluate("task => task.style.getPropertyValue('--size')") == "1"
         expect(page.locator(".task.pinned")).to_have_count(0)
     expect(page.locator(".task.wrap-code")).to_have_count(1)
+
+
+# ── formulas ─────────────────────────────────────────────────────────────────
+
+
+def test_a_formula_is_drawn_when_its_style_and_fonts_are_there_and_moves_the_page_once(
+    server: Server, browser: Browser
+) -> None:
+    page = at(browser, server, task(["one", "two"]), task([ONE, TWO], number=2))
+    held: dict[str, list[Route]] = {"js": [], "css": [], "woff2": []}
+    page.context.route(
+        re.compile("/katex[^/]*$", re.I), lambda route: held[route.request.url.split(".")[-1]].append(route)
+    )
+
+    def let_through(kind: str, count: int) -> None:
+        while len(held[kind]) < count:
+            page.wait_for_timeout(20)
+        for route in held[kind]:
+            route.continue_()
+
+    onward(page, page.get_by_role("button", name="I cannot judge this").click)
+    formulas, drawn = page.locator(".response .math"), page.locator(".response .katex")
+    let_through("js", 1)
+    page.evaluate(
+        "import(document.querySelector('.concord').dataset.katex).then(() => new Promise(requestAnimationFrame))"
+    )
+    assert sorted(formulas.all_inner_texts()) == ["x^2", "x^3"]
+    let_through("css", 1)
+    for _ in range(20):
+        assert drawn.count() == 0
+        assert sorted(formulas.all_inner_texts()) == ["x^2", "x^3"]
+    let_through("woff2", 4)
+    expect(drawn).to_have_count(2)
+    look = "() => [...document.querySelectorAll('.response .text')].map(box => [box.scrollHeight, box.innerText])"
+    first = page.evaluate(look)
+    page.evaluate("document.fonts.ready.then(() => new Promise(requestAnimationFrame))")
+    assert page.evaluate(look) == first
+
+
+@pytest.mark.parametrize("kind", ["js", "css"])
+def test_without_their_style_or_module_formulas_stay_as_they_were_written(
+    server: Server, browser: Browser, kind: str
+) -> None:
+    page = at(browser, server, task(["one", "two"]), task([ONE, TWO], number=2))
+    page.context.route(re.compile(f"/katex[^/]*[.]{kind}$"), lambda route: route.abort())
+    with page.expect_event("requestfailed"):
+        onward(page, page.get_by_role("button", name="I cannot judge this").click)
+    page.evaluate("new Promise(requestAnimationFrame)")
+    assert sorted(page.locator(".response .math").all_inner_texts()) == ["x^2", "x^3"]
 
 
 # ── copying ──────────────────────────────────────────────────────────────────

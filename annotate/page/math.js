@@ -1,6 +1,7 @@
 // Formulas: KaTeX from our own server, each drawn when it comes near the screen.
 
 const OPTIONS = { throwOnError: false, trust: false, strict: "ignore", maxExpand: 100, maxSize: 10, errorColor: "currentColor", output: "htmlAndMathml" };
+const FONTS = ["1em KaTeX_Main", "italic 1em KaTeX_Math", "1em KaTeX_Size1", "1em KaTeX_Size2"];
 let source = "";
 let style = "";
 let loading = null;
@@ -11,16 +12,18 @@ export function mathFrom(script, css) {
 }
 
 function load() {
-  if (!loading) {
-    if (style && !document.querySelector(`link[href="${style}"]`)) {
-      const link = document.createElement("link");
-      link.rel = "stylesheet";
-      link.href = style;
-      document.head.append(link);
-    }
-    loading = source ? import(source).then((m) => m.default, () => null) : Promise.resolve(null);
-  }
+  loading ??= source && style ? Promise.all([import(source), styled()]).then(([module]) => module.default).catch(() => null) : Promise.resolve(null);
   return loading;
+}
+
+/** The style is there, and the fonts most formulas are set in: one drawn before them would move the page again. */
+async function styled() {
+  const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: style });
+  await new Promise((done, failed) => {
+    Object.assign(link, { onload: done, onerror: failed });
+    document.head.append(link);
+  });
+  await Promise.allSettled(FONTS.map((font) => document.fonts.load(font)));
 }
 
 const written = new WeakMap(); // what was in a span before its formula was drawn
@@ -32,7 +35,7 @@ async function draw(span) {
   const tex = span.textContent;
   written.set(span, tex);
   const katex = await load();
-  if (!katex) return; // without it the TeX stays readable as it is
+  if (!katex) return; // without it or its style the TeX stays readable as it is
   try {
     katex.render(tex, span, { ...OPTIONS, displayMode: span.classList.contains("d") });
   } catch {
