@@ -201,9 +201,10 @@ def browser(chromium: str) -> "Iterator[Browser]":
     and any other test's asyncio.run would be refused.
     """
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         lacking("no Playwright for the page's tests: pip install playwright")
+    expect.set_options(timeout=30_000)  # as long as Playwright's own waits: a busy machine is slow, not wrong
     options: dict[str, Any] = {"executable_path": chromium, "args": CHROMIUM_FLAGS}
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(**options)

@@ -436,7 +436,7 @@ def test_the_stores_address_goes_by_the_environment_one_child_a_project_ended_wi
         assert lea.post("/export", status=409)["code"] == "exporting"
         child = soon(lambda: made.state.works.exports.last("p").child)
         folder = made.state.works.exports._folder
-    assert child.wait(5) != 0
+    assert child.wait(60) != 0
     assert not folder.exists()
     (command, environment), *rest = started
     assert not rest

@@ -54,21 +54,21 @@ def test_the_next_task_is_shown_without_asking_for_it_and_its_time_counts_from_t
     (_, _), (token, until) = held(server, name)
     with opened(server.store_url) as store, store.write() as tx:
         tx.run("UPDATE slots SET until_ms = until_ms - 300000 WHERE token = :t", t=token)  # read for five minutes
+        tx.run("UPDATE leases SET at_ms = at_ms - 300000 WHERE token = :t", t=token)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url.split("/api/")[-1]) if "/api/" in request.url else None)
     page.route("**/next", lambda route: route.abort())  # the plain one: what is shown must be here already
-    judge(page)
+    with page.expect_response(f"**/leases/{token}/renew"):
+        judge(page)
     assert texts(page) != first
-    page.wait_for_timeout(300)
     renewed = next(end for held_token, end in held(server, name) if held_token == token)
     assert renewed >= until - 1000, "a full time from when it is shown"
     assert [path for path in asked if path.endswith("/next")] == []
-    assert f"leases/{token}/renew" in asked
     page.wait_for_timeout(1500)
     judge(page)
     second = kept(server, name)[-1]
     seconds = _seconds(second["submitted_at"]) - _seconds(second["started_at"])
-    assert 1.4 <= seconds <= 6, "begun when it was shown, not when it was fetched"
+    assert 1.4 <= seconds < 300, "begun when it was shown, not when it was fetched"
 
 
 def _seconds(iso: str) -> float:
@@ -86,9 +86,8 @@ def test_a_reload_shows_the_same_task_and_leaving_gives_the_next_one_back_soon(
     page.reload()
     page.locator("#prompt-title").wait_for()
     assert texts(page) == first
-    with page.expect_request("**/next?ahead=true"):
+    with page.expect_response("**/next?ahead=true"):
         page.reload()
-    page.wait_for_timeout(300)
     (now, now_until), (ahead, ahead_until) = held(server, name)
     with page.expect_response(f"**/leases/{ahead}/release?after_s=20"):
         page.evaluate("location.hash = '#/'")
@@ -125,7 +124,6 @@ def test_a_task_whose_time_ran_out_before_it_was_shown_is_replaced(server: Serve
     judge(page)
     expect(page.locator(".note")).to_contain_text("went to somebody else")
     expect(page.locator(".task")).to_be_visible()
-    page.wait_for_timeout(300)
     mine, theirs = texts(page), texts(other)
     assert set(mine.values()) != set(theirs.values())
     judge(page)

@@ -339,12 +339,17 @@ def test_long_answers_leave_the_page_alive_while_they_are_compared(server: Serve
 # ── scrolling in step ────────────────────────────────────────────────────────
 
 
-def shares(page: Page) -> list[float]:
-    """How far each answer is scrolled, as a share of how far it can be."""
-    found: list[float] = page.evaluate(
-        "() => [...document.querySelectorAll('.text')].map(b => b.scrollTop / (b.scrollHeight - b.clientHeight))"
+def at_shares(page: Page, *wanted: float) -> None:
+    """Wait until each answer is scrolled by this share of how far it can be, and all rest there."""
+    page.wait_for_function(
+        """wanted => [...document.querySelectorAll('.text')].every(
+          (b, n) => Math.abs(b.scrollTop / (b.scrollHeight - b.clientHeight) - wanted[n]) <= 0.01)""",
+        arg=wanted,
     )
-    return found
+    still(page)
+    assert page.evaluate(
+        "() => [...document.querySelectorAll('.text')].map(b => b.scrollTop / (b.scrollHeight - b.clientHeight))"
+    ) == pytest.approx(wanted, abs=0.01)
 
 
 def still(page: Page) -> None:
@@ -366,30 +371,24 @@ def test_answers_scroll_in_step_when_asked_and_keep_doing_so(server: Server, bro
     scroll = """share => { const b = document.querySelector('#text-A');
       b.scrollTop = share * (b.scrollHeight - b.clientHeight) }"""
     page.evaluate(scroll, 0.5)
-    still(page)
-    assert shares(page) == pytest.approx([0.5, 0, 0], abs=0.01)  # off by default
+    at_shares(page, 0.5, 0, 0)  # off by default
     press(page, "y")
     expect(page.locator(".note")).to_have_text("Responses scroll together.")
     page.evaluate(scroll, 0.25)
-    still(page)
-    assert shares(page) == pytest.approx([0.25] * 3, abs=0.01)
+    at_shares(page, 0.25, 0.25, 0.25)
     page.locator("#text-B").focus()
     press(page, "End")  # by the keyboard, in another one
-    page.wait_for_function("document.querySelector('#text-C').scrollTop > 500")
-    still(page)
-    assert shares(page) == pytest.approx([1] * 3, abs=0.01)
+    at_shares(page, 1, 1, 1)
     page.evaluate(
         "() => { window.events = 0; document.addEventListener('scroll', () => window.events++, true);"
         " document.querySelector('#text-C').scrollTop = 0 }"
     )
-    still(page)
-    assert shares(page) == [0, 0, 0]
+    at_shares(page, 0, 0, 0)
     assert page.evaluate("events") <= 3  # one for each: none answers another
     page.locator("#prompt-title").focus()
     onward(page, page.get_by_role("button", name="I cannot judge this").click)
     page.evaluate(scroll, 0.5)
-    still(page)
-    assert shares(page) == pytest.approx([0.5] * 3, abs=0.01)  # remembered
+    at_shares(page, 0.5, 0.5, 0.5)  # remembered
     press(page, "y")
     expect(page.locator(".note")).to_have_text("Responses scroll one by one.")
 

@@ -88,12 +88,6 @@ def test_if_somebody_else_signed_in_meanwhile_nothing_is_written_as_them(server:
 # ── reading ──────────────────────────────────────────────────────────────────
 
 
-def scrolled(page: Page) -> float:
-    """How far the page is scrolled, once it rests."""
-    page.wait_for_timeout(250)
-    return float(page.evaluate("scrollY"))
-
-
 @pytest.mark.parametrize("kind", ["ranking", "rating"])
 def test_arrows_scroll_what_one_reads_and_move_nothing(server: Server, browser: Browser, kind: str) -> None:
     criteria = {"criteria": CRITERIA} if kind == "rating" else {}
@@ -104,9 +98,9 @@ def test_arrows_scroll_what_one_reads_and_move_nothing(server: Server, browser: 
         press(page, "a", "b")
     before = page.locator(".panel-body").inner_text()
     here = page.locator(".scale.here").get_attribute("class") if kind == "rating" else None
-    assert scrolled(page) == 0
+    assert page.evaluate("scrollY") == 0
     press(page, "ArrowDown", "ArrowDown")
-    assert scrolled(page) > 0
+    page.wait_for_function("scrollY > 0")
     assert page.locator(".panel-body").inner_text() == before
     assert (page.locator("#response-A .scale").first.get_attribute("class") if here else None) == here
 
@@ -114,7 +108,7 @@ def test_arrows_scroll_what_one_reads_and_move_nothing(server: Server, browser: 
 def test_the_bar_and_the_panel_stay_in_sight_while_one_scrolls(server: Server, browser: Browser) -> None:
     page = arrive(browser, server, project(server, rows(1, answers=9)), viewport={"width": 1280, "height": 700})
     page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
-    assert scrolled(page) > 100
+    page.wait_for_function("scrollY > 100")
     for part in (".top", ".panel", "button.submit"):
         box = page.locator(part).bounding_box()
         assert box is not None
@@ -195,9 +189,11 @@ def test_what_is_on_its_way_cannot_be_changed_any_more(server: Server, browser: 
     shown = texts(page)
     lost: list[str] = []
 
+    later: list[Route] = []
+
     def lose(route: Route) -> None:
         if lost:
-            return route.continue_()
+            return later.append(route)
         lost.append(route.fetch().text())  # it arrives; its answer does not
         return route.abort()
 
@@ -207,6 +203,9 @@ def test_what_is_on_its_way_cannot_be_changed_any_more(server: Server, browser: 
     expect(page.locator(".task")).to_have_attribute("inert", "")
     press(page, "c", "1", "u", "x")
     assert places(page) == {"A": 1, "B": 2, "C": 3}
+    page.unroute("**/submit")
+    for route in later:
+        route.continue_()
     page.locator(".nothing").wait_for()
     (judgment,) = kept(server, name)
     assert judgment["ranking"] == [[shown["A"]], [shown["B"]], [shown["C"]]]

@@ -391,10 +391,11 @@ def test_on_postgresql_only_changes_about_the_same_thing_are_committed_together(
     opened = open_store(fresh_pg)
     commits: list[int] = []
     event.listen(opened.engine, "commit", lambda _: commits.append(1))
-    hold = threading.Event()
+    hold, begun = threading.Event(), threading.Event()
 
     def first(tx: Tx) -> None:
-        assert hold.wait(20)
+        begun.set()
+        assert hold.wait(60)
 
     def ask(about: object, work: Any = None) -> threading.Thread:
         work = work or (lambda tx: tx.reserve("projects", 1))
@@ -403,6 +404,7 @@ def test_on_postgresql_only_changes_about_the_same_thing_are_committed_together(
         return thread
 
     threads = [ask("p", first)]
+    assert begun.wait(60)  # alone in its turn
     threads += [ask("p") for _ in range(9)]
     while len(opened._turns["p"]._waiting) < 10:
         time.sleep(0.001)
