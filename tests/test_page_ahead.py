@@ -162,6 +162,32 @@ def test_what_goes_wrong_while_fetching_ahead_disturbs_nobody(server: Server, br
     assert len(kept(server, name)) == 3
 
 
+def test_a_word_about_the_connection_goes_with_the_answer_that_went_through(server: Server, browser: Browser) -> None:
+    """Also where no draft is saved after it, and the next task is here already."""
+    name = project(server, rows(12), overlap=1)
+    page = at_a_task_with_the_next_one_fetched(browser, server, name)
+    page.route("**/draft", lambda route: route.abort())
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        if lost:
+            return route.continue_()
+        lost.append(route.request.url)
+        return route.abort()
+
+    page.route("**/submit", lose)
+    press(page, "a", "b", "c")
+    onward(page, lambda: press(page, "Control+Enter"))
+    assert len(lost) == 1
+    expect(page.locator(".message")).to_be_hidden()
+    press(page, "b")
+    expect(page.locator(".message")).to_contain_text("No connection")
+    press(page, "s")
+    page.get_by_role("dialog").get_by_label("Reason").select_option("broken")
+    onward(page, page.get_by_role("dialog").get_by_role("button", name="Skip", exact=True).click)
+    expect(page.locator(".message")).to_be_hidden()
+
+
 def test_back_to_the_last_answer_leaves_the_task_at_hand_for_afterwards(server: Server, browser: Browser) -> None:
     name = project(server, rows(12), overlap=1)
     page = at_a_task_with_the_next_one_fetched(browser, server, name)

@@ -208,6 +208,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     try {
       const held = await ask("POST", `leases/${mine.token}/submit`, body);
       keeper.close(true);
+      shell.clear(); // what stood in the way is over
       recent = held.judgment;
       shell.progress(held.progress);
       shell.note(t(`submitted_${held.state}`), held.state === "surplus");
@@ -226,6 +227,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     skipSheet(async (reason, comment) => {
       const held = await ask("POST", `leases/${task.token}/skip`, { reason, comment });
       keeper.close(true);
+      shell.clear();
       shell.progress(held.progress);
       onward(held.paused);
     }, shell.failed);
