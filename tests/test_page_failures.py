@@ -14,7 +14,7 @@ from annotate import accounts, answers, assign, projects
 from data import ledger
 from data.store import Store
 
-SLOW = 20_000  # milliseconds: the page tries again every 2.5 s, and a loaded machine is slow
+SLOW = 60_000  # milliseconds: the page tries again every 2.5 s, and a loaded machine is slow
 
 
 def said(page: Page, words: str) -> None:
