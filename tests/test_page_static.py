@@ -73,7 +73,7 @@ NOT_SHOWN = re.compile(
     r"(class: (\w+ \? )?|class=|=== |event\.key|(querySelector(All)?|closest|matches|classList\.\w+|import)\(|"
     r"headers\[|from )$"
 )
-NAMES = re.compile(r"Arrow\w+|Enter|Escape|Content-Type|X-[\w-]+|Accept|Infinity|AbortError")
+NAMES = re.compile(r"(italic )?1em KaTeX_\w+|Arrow\w+|Enter|Escape|Content-Type|X-[\w-]+|Accept|Infinity|AbortError")
 
 
 @pytest.mark.parametrize("name", sorted(SCRIPTS))
