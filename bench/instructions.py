@@ -6,13 +6,16 @@ instructions have, noun phrases over a Zipfian vocabulary, and one text in three
 (or a real one, where there are any) with a few words changed.
 """
 
+import gzip
 import json
+import os
 import random
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
-REAL = Path(__file__).resolve().parents[2] / "shared" / "real" / "self_instruct_human_eval"
+REAL = Path(os.environ.get("CONCORD_REAL") or Path(__file__).resolve().parents[2] / "shared" / "real")
 OPENINGS = """
     write a|write a short|create a|generate a list of|describe the|explain the|explain how|given a|find the
     |rewrite the following|summarize the|classify the following|identify the|what is the|what are the|how do you
@@ -48,10 +51,24 @@ class Words:
 
 
 def real() -> list[str]:
-    """The real instructions where they lie beside the checkout, in the order of their files; else none."""
+    """The 427 instructions people wrote for Self-Instruct where they lie beside the checkout, in order; else none."""
+    folder = REAL / "self_instruct_human_eval"
     names = ("user_oriented_instructions.jsonl", "seed_tasks.jsonl")
-    lines = [line for name in names if (REAL / name).exists() for line in (REAL / name).read_bytes().splitlines()]
-    return [json.loads(line)["instruction"] for line in lines]
+    return [row["instruction"] for name in names for row in _rows(folder / name)]
+
+
+def real_questions() -> list[str]:
+    """Those, both turns of MT-bench and what people said first to an assistant (HH-RLHF)."""
+    turns = [turn for row in _rows(REAL / "mt_bench" / "question.jsonl") for turn in row["turns"]]
+    dialogues = _rows(REAL / "hh_rlhf" / "harmless_test_first_half.jsonl.gz")
+    return [*real(), *turns, *(row["chosen"].split("Human:")[1].split("Assistant:")[0].strip() for row in dialogues)]
+
+
+def _rows(path: Path) -> list[Any]:
+    if not path.exists():
+        return []
+    held = path.read_bytes()
+    return [json.loads(line) for line in (gzip.decompress(held) if path.suffix == ".gz" else held).splitlines()]
 
 
 def english(rng: random.Random, vocabulary: int = 30_000) -> Iterator[str]:

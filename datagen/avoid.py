@@ -13,17 +13,17 @@ An evaluation text shorter than that must occur in full. One shorter than 4 word
 little to be looked for inside another text: there only a text that is nothing else is a match.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data.errors import BadInput, nearest
 from data.text import tokens
 
 N = 8
 LEAST = 4  # words of a whole evaluation text that is looked for inside others
-FIELDS = ("instruction", "prompt", "question", "query", "problem", "text", "input", "turns", "messages")
+FIELDS = ("instruction", "prompt", "question", "query", "problem", "text", "input", "turns", "messages", "instances")
 _WORD, _LETTER = 13, 8
 
 
@@ -104,32 +104,35 @@ def load(paths: Iterable[Path], fields: Sequence[str] | None = None, n: int = N,
         NotThere: a file is missing.
         BadInput: a line that cannot be read (what stands there could not be avoided), or a file without a text.
     """
-    from datagen.texts import read_rows, spoken
+    from datagen.texts import read_rows
 
-    avoid = Avoid(n, least)
+    avoid, wanted = Avoid(n, least), tuple(fields or FIELDS)
     for path in paths:
-        before, keys = avoid.texts, set()  # type: int, set[str]
+        before = avoid.texts
+        keys: dict[str, None] = {}
         for row in read_rows(path):
             if row.problem:
                 raise BadInput(f"{path}, line {row.number}: {row.problem}; mend it, or what it holds is not avoided")
-            if isinstance(row.value, str):
-                avoid.add(row.value, path.name, row.number)
-                continue
-            held = row.value if isinstance(row.value, dict) else {}
-            keys |= held.keys()
-            for name in fields or FIELDS:
-                for text in _parts(held.get(name)):
-                    avoid.add(spoken(text, f"{path}, line {row.number}: {name}"), path.name, row.number)
+            if isinstance(row.value, Mapping):
+                keys |= dict.fromkeys(row.value)
+            for text in _texts_of(row.value, wanted):
+                avoid.add(text, path.name, row.number)
         if avoid.texts == before:
-            wanted = ", ".join(fields or FIELDS)
-            hint = next((h for name in fields or FIELDS if (h := nearest(name, keys))), "")
-            raise BadInput(f"{path} gives no text to avoid: no row has a field {wanted}{hint}")
+            hint = next((found for name in wanted if (found := nearest(name, keys))), "")
+            raise BadInput(f"{path} gives no text to avoid: no row has a field {', '.join(wanted)}{hint}")
     return avoid
 
 
-def _parts(value: object) -> list[object]:
-    """The turns of a list one by one (a run does not go from one into the next); nothing for null."""
-    return [] if value is None else list(value) if isinstance(value, list) else [value]
+def _texts_of(value: Any, fields: Sequence[str]) -> Iterator[str]:
+    """The texts of a row one by one: turns, messages and instances apart, as no run goes from one into the next."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name in ("content", "text") if "role" in value or "type" in value else fields:
+            yield from _texts_of(value.get(name), fields)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts_of(part, fields)
 
 
 @cache
