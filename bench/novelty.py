@@ -28,7 +28,7 @@ REACH = {"build_s": 30.0, "build_mb": 300.0, "at_pool_ms": 1.0, "at_million_ms":
 class Built(NamedTuple):
     """A pool grown greedily, and what that took."""
 
-    index: NoveltyIndex
+    pool: NoveltyIndex
     seen: int
     seconds: float
     cpu_seconds: float
@@ -52,15 +52,23 @@ def grow(index: NoveltyIndex, texts: Iterator[str], size: int) -> Built:
     return Built(index, seen, seconds, cpu)
 
 
-def ask(index: NoveltyIndex, texts: Iterator[str], count: int) -> dict[str, float]:
-    """Milliseconds for one candidate against the whole index."""
+def ask(index: NoveltyIndex, texts: Iterator[str], count: int) -> dict[str, dict[str, float]]:
+    """Milliseconds for one candidate against the whole index, of the processor and by the clock."""
     index.nearest("once before the clock runs")
-    took = []
+    cpu, clock = [], []
     for text in islice(texts, count):
-        began = time.perf_counter()
+        cpu_began, began = time.process_time(), time.perf_counter()
         index.nearest(text)
-        took.append(time.perf_counter() - began)
-    return {**spread(took), "mean": round(sum(took) / len(took) * 1000, 3)}
+        clock.append(time.perf_counter() - began)
+        cpu.append(time.process_time() - cpu_began)
+    return {"cpu": spread(cpu), "clock": spread(clock)}
+
+
+def lengths(texts: list[str]) -> dict[str, float]:
+    """Tokens of the texts: mean, median, 95th percentile, most."""
+    counts = sorted(len(words_of(text)) for text in texts)
+    at = {"p50": len(counts) // 2, "p95": int(len(counts) * 0.95), "max": -1}
+    return {"mean": round(sum(counts) / len(counts), 1), **{name: counts[place] for name, place in at.items()}}
 
 
 def table_lcs(a: Sequence[str], b: Sequence[str]) -> int:
@@ -104,7 +112,7 @@ def decide(pairs: Iterator[tuple[str, str]], count: int) -> dict[str, int]:
     from rapidfuzz.distance import Indel
 
     p, q = THRESHOLD.numerator, THRESHOLD.denominator
-    told = {"pairs": 0, "differ": 0, "too_near": 0, "within_0.1": 0, "ties": 0, "float_library_differs": 0}
+    told = {"pairs": 0, "differ": 0, "too_near": 0, "within_0.1": 0, "ties": 0, "wrong_by_float_cutoff": 0}
     for a, b in islice(pairs, count):
         index = NoveltyIndex()
         index.add("a", a)
@@ -116,13 +124,13 @@ def decide(pairs: Iterator[tuple[str, str]], count: int) -> dict[str, int]:
         told["too_near"] += exact
         told["within_0.1"] += abs(2 * lcs / both - p / q) <= 0.1
         told["ties"] += 2 * q * lcs == p * both
-        told["float_library_differs"] += (Indel.normalized_similarity(x, y, score_cutoff=0.700000001) > 0) is not exact
+        told["wrong_by_float_cutoff"] += (Indel.normalized_similarity(x, y, score_cutoff=0.700000001) > 0) is not exact
     return told
 
 
 def beside(size: int, seed: int) -> dict[str, Any]:
     """A pool grown by rouge_score as Self-Instruct does it, and the same by the index in its compatible mode."""
-    from rouge_score.rouge_scorer import RougeScorer
+    from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
 
     scorer, meter = RougeScorer(["rougeL"], use_stemmer=False), Meter()
     kept: list[str] = []
@@ -135,7 +143,7 @@ def beside(size: int, seed: int) -> dict[str, Any]:
             meter.say(f"{len(kept):,} of {size:,} kept by rouge_score")
     theirs = time.process_time() - began
     ours = grow(NoveltyIndex(compat="rouge_score"), instructions.english(random.Random(seed)), size)
-    differ = sum(text != other for text, (_, other) in zip(kept, ours.index, strict=True))
+    differ = sum(text != other for text, (_, other) in zip(kept, ours.pool, strict=True))
     return {
         "pool": size,
         "rouge_score_cpu_s": round(theirs, 2),
@@ -152,27 +160,27 @@ def measure(pool: int, million: int, asked: int, pairs: int, rouge: int, seed: i
     built = grow(NoveltyIndex(), texts, pool)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     found: dict[str, Any] = {
-        "built": len(built.index),
+        "built": len(built.pool),
         "candidates": built.seen,
-        "build_s": round(built.seconds, 2),
+        "build_clock_s": round(built.seconds, 2),
         "build_cpu_s": round(built.cpu_seconds, 2),
         "build_mb": round(memory / 1024),
         "build_mb_more_than_before": round((memory - before) / 1024),
-        "tokens": spread([len(words_of(text)) / 1000 for _, text in built.index]),
-        "at_pool_ms": ask(built.index, texts, asked),
+        "tokens": lengths([text for _, text in built.pool]),
+        "at_pool_ms": ask(built.pool, texts, asked),
     }
     chinese = instructions.chinese(random.Random(seed))
     zh = grow(NoveltyIndex(), chinese, pool)
-    found |= {"chinese_build_s": round(zh.seconds, 2), "chinese_at_pool_ms": ask(zh.index, chinese, asked)}
+    found |= {"chinese_build_cpu_s": round(zh.cpu_seconds, 2), "chinese_at_pool_ms": ask(zh.pool, chinese, asked)}
     del zh
     meter, began = Meter(), time.process_time()
-    while len(built.index) < million:  # added as they come: growing greedily is measured above
-        built.index.add(str(len(built.index)), next(texts))
-        meter.say(f"{len(built.index):,} of {million:,} added")
+    while len(built.pool) < million:  # added as they come: growing greedily is measured above
+        built.pool.add(str(len(built.pool)), next(texts))
+        meter.say(f"{len(built.pool):,} of {million:,} added")
     found |= {
-        "million": len(built.index),
-        "added_cpu_s_with_making_them": round(time.process_time() - began, 1),
-        "at_million_ms": ask(built.index, texts, asked // 5 or 1),
+        "million": len(built.pool),
+        "added_with_making_them_cpu_s": round(time.process_time() - began, 1),
+        "at_million_ms": ask(built.pool, texts, asked // 5 or 1),
         "million_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "english_pairs": decide(english_pairs(random.Random(seed)), pairs),
         "chinese_pairs": decide(chinese_pairs(random.Random(seed)), pairs),
@@ -193,19 +201,20 @@ def main() -> int:
     args = p.parse_args()
     found = measure(args.pool, args.million, args.asked, args.pairs, args.rouge, args.seed)
     english, chinese, rival = found["english_pairs"], found["chinese_pairs"], found["rouge_score"]
+    at_pool, at_million = found["at_pool_ms"]["cpu"], found["at_million_ms"]["cpu"]
     differ = english["differ"] + chinese["differ"] + rival["kept_differ"]
     ok = (
-        found["build_s"] < REACH["build_s"]
+        found["build_cpu_s"] < REACH["build_s"]
         and found["build_mb"] < REACH["build_mb"]
-        and found["at_pool_ms"]["p95"] < REACH["at_pool_ms"]
-        and found["at_million_ms"]["p95"] < REACH["at_million_ms"]
+        and at_pool["p95"] < REACH["at_pool_ms"]
+        and at_million["p95"] < REACH["at_million_ms"]
         and not differ
     )
     figure = (
-        f"{found['built']:,} built in {found['build_s']} s with {found['build_mb']} MB; one against them"
-        f" {found['at_pool_ms']['p50']} ms (p95 {found['at_pool_ms']['p95']}), against {found['million']:,}"
-        f" {found['at_million_ms']['p50']} ms (p95 {found['at_million_ms']['p95']});"
-        f" {differ} of {english['pairs'] + chinese['pairs']:,} decisions differ"
+        f"{found['built']:,} built in {found['build_cpu_s']} s with {found['build_mb']} MB; one against them"
+        f" {at_pool['p50']} ms (p95 {at_pool['p95']}), against {found['million']:,}"
+        f" {at_million['p50']} ms (p95 {at_million['p95']}); {differ} of"
+        f" {english['pairs'] + chinese['pairs']:,} decisions differ"
     )
     against = f"rouge_score takes {rival['times']:,} times as long to build a pool of {rival['pool']:,}, one core each"
     return report("novelty", figure, against, found, ok)

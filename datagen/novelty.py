@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     threshold = parse_threshold(args.threshold)
     index = _index(args, threshold)
     known = len(index)
-    against = _against(args, threshold)
+    against, left_out = _against(args, threshold)
     config = {
         "threshold": str(threshold),
         "compat": args.novelty_compat,
@@ -65,11 +65,13 @@ def main(argv: list[str] | None = None) -> int:
         "similar": args.similar,
     }
     with write_folder(out, "novelty", config, replace=args.force) as folder:
-        for path in [args.file, *args.against, *([args.index] if known else [])]:
-            folder.inputs[path.name] = _hash(path)
+        read = [args.file, *args.against, *([args.index] if known else [])]
+        folder.inputs["files"] = [{"name": path.name, "sha256": _hash(path)} for path in read]
         tally = _go_through(args, folder, [against, index] if len(against) else [index])
         if tally["rows"] == tally["unusable"]:
             raise BadInput(f"{args.file} holds no text: {tally.get('first_problem', 'it is empty')}")
+    if args.against:
+        tally["against"] = {"texts": len(against), "rows_without_a_text": left_out}
     if args.index:
         index.save(args.index)
         tally["index"] = f"{args.index} ({len(index):,} texts, {known:,} before)"
@@ -95,22 +97,24 @@ def _index(args: argparse.Namespace, threshold: Any) -> "NoveltyIndex":
     return index
 
 
-def _against(args: argparse.Namespace, threshold: Any) -> "NoveltyIndex":
-    """The texts of the other files; they are not part of the index that is kept."""
+def _against(args: argparse.Namespace, threshold: Any) -> tuple["NoveltyIndex", int]:
+    """The texts of the other files, which do not enter the index that is kept; and how many rows had none."""
     from datagen.novelty_index import NoveltyIndex
     from datagen.texts import read_texts
 
-    against = NoveltyIndex(threshold, args.novelty_compat)
+    against, left_out = NoveltyIndex(threshold, args.novelty_compat), 0
     with progress("reading what is known") as step:
         for path in args.against:
             before = len(against)
             for row in read_texts(path, args.field):
+                step(1)
                 if row.problem is None:
                     against.add(row.id, row.text)
-                step(1)
+                else:
+                    left_out += 1
             if len(against) == before:
                 raise BadInput(f"--against {path} gives no text; name its field with --field")
-    return against
+    return against, left_out
 
 
 def _go_through(args: argparse.Namespace, folder: "Folder", indexes: list["NoveltyIndex"]) -> dict[str, Any]:

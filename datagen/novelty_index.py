@@ -60,9 +60,12 @@ class Asked(NamedTuple):
 def parse_threshold(text: str) -> Fraction:
     """The threshold as an exact fraction, from "0.7" or "7/10"; BadInput unless it is from 0 to 1."""
     try:
-        value = Fraction(text.strip())
+        # No exponents: 1e-999999999 would be a number of a thousand million digits.
+        value = Fraction(text) if re.fullmatch(r"\s*-?[\d./]+\s*", text, re.ASCII) else None
     except (ValueError, ZeroDivisionError):
-        raise BadInput(f"--threshold: '{text}' is no number such as 0.7 or 7/10") from None
+        value = None
+    if value is None:
+        raise BadInput(f"--threshold: '{text}' is no number such as 0.7 or 7/10")
     if not 0 <= value <= 1:
         raise BadInput(f"--threshold is {text}; it goes from 0 to 1")
     return value
@@ -111,7 +114,7 @@ class NoveltyIndex:
         self._ends = array("Q", [0])
         self._ids: list[str] = []
         self._texts: list[str] = []
-        self._signatures = Signatures()
+        self._signatures = Signatures(self._above)
         self._last: Asked | None = None
 
     def __len__(self) -> int:
@@ -143,7 +146,7 @@ class NoveltyIndex:
         asked = self._ask(text)
         m, p, q = len(asked.words), self._above.numerator, self._above.denominator
         best: Neighbour | None = None
-        for place in self._signatures.possible(asked.hashes, self._above):
+        for place in self._signatures.possible(asked.hashes):
             n = self._ends[place + 1] - self._ends[place]
             need = p * (m + n) // (2 * q) + 1  # the smallest L with 2qL > p(m + n)
             lcs = self._lcs(asked.words, self._words[self._ends[place] : self._ends[place] + n], score_cutoff=need)

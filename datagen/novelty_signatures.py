@@ -19,7 +19,7 @@ while LENGTHS[-1] < 1 << 40:
 _BITS_PER_TOKEN = 3  # with fewer, signatures fill up and tell nothing; with more there is more to read
 _MOST_BITS = 1 << 14
 _LONGER = 8  # 2^8 bits in the second signature
-_CHUNK = 1 << 17  # signatures compared together: what is between stays in the processor's cache
+_CHUNK = 1 << 16  # signatures compared together: what is between stays in the processor's cache
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio: spreads consecutive numbers evenly (Knuth)
 _REPEAT = 0xD6E8FEB86659FD93  # an odd number far from it: where a token's second occurrence goes
 _MASK = (1 << 64) - 1
@@ -38,15 +38,22 @@ def hashes_of(words: list[int]) -> list[int]:
 
 
 class Signatures:
-    """Signatures of texts, in the order they were added."""
+    """Signatures of texts, in the order they were added.
 
-    def __init__(self) -> None:
+    Args:
+        above: the F1 that a text is looked for above, from 0 to 1.
+    """
+
+    def __init__(self, above: Fraction) -> None:
         import numpy as np
 
+        self._p, self._q = above.numerator, above.denominator
+        self._rest = float(1 - above)
         self._shelves: list[_Shelf] = []
         self._count = 0
         self._longer = np.empty((16, (1 << _LONGER) // 64), np.uint64)
         self._lengths = np.zeros(16, np.int32)
+        self._scratch = np.empty(_CHUNK, np.uint64)
 
     def add(self, hashes: list[int]) -> None:
         """Keep the signatures of a text; one without tokens is never possible."""
@@ -66,11 +73,11 @@ class Signatures:
             self._lengths[place] = len(hashes)
         self._count += 1
 
-    def possible(self, hashes: list[int], above: Fraction) -> list[int]:
-        """Places of all texts whose F1 with this one can be above the fraction, and of few others."""
+    def possible(self, hashes: list[int]) -> list[int]:
+        """Places in order of all texts whose F1 with this one can be high enough, and of few others."""
         import numpy as np
 
-        m, p, q = len(hashes), above.numerator, above.denominator
+        m, p, q = len(hashes), self._p, self._q
         low = p * m // (2 * q - p) + 1  # L is at most n, so 2qn > p(m + n)
         high = -((p - 2 * q) * m // p) - 1 if p else LENGTHS[-1]  # L is at most m, so 2qm > p(m + n)
         mine: dict[int, Any] = {}  # the signature by its order
@@ -81,13 +88,13 @@ class Signatures:
             if shelf.order not in mine:
                 mine[shelf.order] = _signature(hashes, shelf.order)
             bits = -((p - q) * (m + min(high, shelf.high)) // q) - 1  # fewer than (m + n)(q - p)/q
-            found += shelf.within(mine[shelf.order], bits)
+            found += shelf.within(mine[shelf.order], bits, self._scratch)
         if not found:
             return []
         places = found[0] if len(found) == 1 else np.concatenate(found)
         differ = self._differ(hashes, places)
         # A hair more than the exact bound: rounding must not lose a text, and the caller decides exactly.
-        room = (m + self._lengths[places]) * float(1 - above) + 1e-6
+        room = (m + self._lengths[places]) * self._rest + 1e-6
         return sorted(places[differ <= room].tolist())
 
     def by_bound(self, hashes: list[int]) -> tuple[Any, Any]:
@@ -133,18 +140,19 @@ class _Shelf:
         self._places[self.count] = place
         self.count += 1
 
-    def within(self, mine: Any, bits: int) -> list[Any]:
+    def within(self, mine: Any, bits: int, scratch: Any) -> list[Any]:
         """Arrays of the places whose signature differs in at most this many bits."""
         import numpy as np
 
         found = []
         for start in range(0, self.count, _CHUNK):
             stop = min(start + _CHUNK, self.count)
-            differ = np.bitwise_count(self._planes[0, start:stop] ^ mine[0])
+            between = scratch[: stop - start]  # memory asked for anew each time costs more than the work in it
+            differ = np.bitwise_count(np.bitwise_xor(self._planes[0, start:stop], mine[0], out=between))
             if len(mine) > 1:
                 differ = differ.astype(np.int32)
                 for plane, word in zip(self._planes[1:], mine[1:], strict=True):
-                    differ += np.bitwise_count(plane[start:stop] ^ word)
+                    differ += np.bitwise_count(np.bitwise_xor(plane[start:stop], word, out=between))
             near = (differ <= bits).nonzero()[0]
             if len(near):
                 found.append(self._places[start + near])

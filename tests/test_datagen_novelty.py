@@ -194,11 +194,11 @@ def test_signatures_never_leave_out_a_text_above_the_threshold(data: st.DataObje
         [rng.randrange(2 * most) if rng.random() < share else word for word in base if rng.random() > share / 2] or [0]
         for share in (i / 12 for i in range(12))
     ]
-    signatures = Signatures()
+    signatures = Signatures(threshold)
     for text in texts:
         signatures.add(hashes_of(text))
     near = {place for place, text in enumerate(texts) if f1(base, text) > threshold}
-    assert near <= set(signatures.possible(hashes_of(base), threshold))
+    assert near <= set(signatures.possible(hashes_of(base)))
 
 
 def test_every_length_has_a_shelf() -> None:
@@ -240,7 +240,7 @@ def test_a_threshold_is_an_exact_fraction(text: str) -> None:
     assert parse_threshold(text) == Fraction(7, 10)
 
 
-@pytest.mark.parametrize("text", ["high", "1.1", "-1/2", "1/0", ""])
+@pytest.mark.parametrize("text", ["high", "1.1", "-1/2", "1/0", "", "1e-999999999", "1.2.3", "７/10"])
 def test_a_threshold_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="--threshold"):
         parse_threshold(text)
@@ -398,6 +398,11 @@ def test_prompts_texts_messages_lists_and_plain_lines_are_read(tmp_path: Path) -
     assert lines(out / "audit/rejected.jsonl")[0]["neighbour"]["id"] == "in.txt:1"
     out = run(tmp_path, "in.csv", 'id,text\n1,"a, b"\n2,c\n', out="out3")
     assert lines(out / "data/kept.jsonl") == [{"id": "1", "text": "a, b"}, {"id": "2", "text": "c"}]
+
+
+def test_a_row_with_a_bare_nan_passes_on_as_json(tmp_path: Path) -> None:
+    out = run(tmp_path, "in.jsonl", '{"input": NaN, "instruction": "x"}\n{"instruction": "NaN y"}\n')
+    assert lines(out / "data/kept.jsonl") == [{"input": None, "instruction": "x"}, {"instruction": "NaN y"}]
 
 
 def test_bad_rows_are_rejected_with_their_reason_and_the_good_ones_kept(tmp_path: Path) -> None:
