@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BadInput, NotThere
@@ -94,6 +94,7 @@ WORDS = st.lists(st.sampled_from(["a", "b", "c", "春", "天"]), max_size=30)
 WEIGHT = {"a": 13, "b": 13, "c": 13, "春": 8, "天": 8}
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(WORDS, WORDS, st.integers(1, 8))
 def test_a_text_matches_when_it_has_a_run_in_common_that_is_heavy_enough(a: list[str], b: list[str], n: int) -> None:
     def heavy(run: list[str]) -> bool:
@@ -107,6 +108,7 @@ def test_a_text_matches_when_it_has_a_run_in_common_that_is_heavy_enough(a: list
         assert len(tokens(found.span)) == found.n
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=60), st.integers(0, 30))
 def test_the_span_is_part_of_the_text_wherever_its_words_can_be_told_apart(text: str, at: int) -> None:
     asked = f"{text[:at]} {EIGHT} {text[at:]}"

@@ -80,11 +80,13 @@ FEW = ["a", "b", "c", "d", "e", "春", "天", "的", "诗", "!", "?"]
 FEW_WORDS = st.lists(st.sampled_from(FEW), max_size=14).map(" ".join)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(0, 5), max_size=12), st.lists(st.integers(0, 5), max_size=12))
 def test_the_two_ways_to_compute_it_here_agree(a: list[int], b: list[int]) -> None:
     assert lcs(a, b) == lcs_bits(a, b)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(FEW_WORDS, max_size=12), FEW_WORDS, st.fractions(0, 1, max_denominator=20))
 def test_the_nearest_is_the_one_that_comparing_with_each_finds(kept: list[str], text: str, threshold: Fraction) -> None:
     index = NoveltyIndex(threshold)
@@ -184,7 +186,7 @@ def test_asking_changes_nothing() -> None:
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_signatures_never_leave_out_a_text_above_the_threshold(data: st.DataObject) -> None:
     rng = random.Random(data.draw(st.integers(0, 10**6)))
     threshold = data.draw(st.fractions(0, 1, max_denominator=12))
@@ -275,6 +277,7 @@ ODD = ["a", "B", "c-d", "3.5", "don't", "诗", "İ", "K", "é", "?", "_x"]
 TEXTS = st.one_of(st.lists(st.sampled_from(ODD), max_size=9).map(" ".join), st.text(max_size=20))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(TEXTS, TEXTS, st.sampled_from(["7/10", "1/2", "0", "1", "2/3"]))
 def test_rouge_score_is_reproduced_on_any_texts(a: str, b: str, threshold: str) -> None:
     found = filled(a, threshold=threshold, compat="rouge_score").nearest(b)
