@@ -14,7 +14,7 @@ little to be looked for inside another text: there only a text that is nothing e
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -135,7 +135,7 @@ def _texts_of(value: Any, fields: Sequence[str]) -> Iterator[str]:
             yield from _texts_of(part, fields)
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def _weight(token: str) -> int:
     """A letter of a script without spaces stays a token of its own when it is written twice."""
     return _WORD if token.isascii() or len(tokens(token * 2)) == 1 else _LETTER

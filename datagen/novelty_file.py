@@ -53,8 +53,11 @@ def save(path: Path, threshold: str, compat: str | None, texts: Texts) -> None:
 
 def _lines(head: dict[str, Any], texts: Texts) -> Iterator[bytes]:
     yield canonical(head) + b"\n"
-    for id, text in texts:
-        yield canonical([id, text]) + b"\n"
+    for row in texts:
+        try:
+            yield canonical(row) + b"\n"
+        except TypeError:  # half a surrogate pair, which a model's server can send and no file can hold
+            yield canonical([value.encode("utf-8", "replace").decode() for value in row]) + b"\n"
 
 
 def _end(hashed: "hashlib._Hash") -> bytes:

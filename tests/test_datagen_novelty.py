@@ -317,6 +317,14 @@ def test_a_saved_index_answers_as_before_and_goes_on_growing(tmp_path: Path) -> 
     assert NoveltyIndex.load(path).nearest(text) == index.nearest(text)
 
 
+def test_half_a_surrogate_pair_does_not_keep_an_index_from_being_saved(tmp_path: Path) -> None:
+    index = filled("a word \ud800 and more", "请写")
+    index.save(tmp_path / "pool.index")
+    loaded = NoveltyIndex.load(tmp_path / "pool.index")
+    assert [text for _, text in loaded] == ["a word ? and more", "请写"]
+    assert loaded.nearest("a word \ud800 and more") is not None
+
+
 def test_an_index_damaged_anywhere_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pool.index"
     filled("write a poem", "请写一首诗", 'quo"te\nbreak').save(path)
