@@ -66,27 +66,31 @@ class Avoid:
             return
         self.texts += 1
         self._whole.setdefault(words, where)
-        runs = list(_runs(words, self.n))
+        runs = _runs(words, self.n)
         for start, end in runs:
             self._runs.setdefault(words[start:end], where)
-        if not runs and (head := next(_runs(words, self.least), None)):
-            self._heads.setdefault(words[: head[1]], []).append((words, where))
+        if not runs and (heads := _runs(words, self.least)):
+            self._heads.setdefault(words[: heads[0][1]], []).append((words, where))
 
     def match(self, text: str) -> Match | None:
         """The first run of the text that an evaluation text has too, or None."""
-        words = tokens(text)
-        if (where := self._whole.get(tuple(words))) is not None:
+        words = tuple(tokens(text))
+        if (where := self._whole.get(words)) is not None:
             return Match(*where, text.strip(), len(words))
-        for start, end in _runs(words, self.n):
-            if (where := self._runs.get(tuple(words[start:end]))) is not None:
-                return Match(*where, _span(text, words, start, end), end - start)
+        runs = _runs(words, self.n)
+        if not self._runs.keys().isdisjoint([words[start:end] for start, end in runs]):
+            start, end = next(run for run in runs if words[slice(*run)] in self._runs)
+            return Match(*self._runs[words[start:end]], _span(text, words, start, end), end - start)
         return self._short(text, words) if self._heads else None
 
-    def _short(self, text: str, words: list[str]) -> Match | None:
+    def _short(self, text: str, words: tuple[str, ...]) -> Match | None:
         """The first place where a short evaluation text stands in full."""
-        for start, end in _runs(words, self.least):
-            for whole, where in self._heads.get(tuple(words[start:end]), ()):
-                if tuple(words[start : start + len(whole)]) == whole:
+        runs = _runs(words, self.least)
+        if self._heads.keys().isdisjoint([words[start:end] for start, end in runs]):
+            return None
+        for start, end in runs:
+            for whole, where in self._heads.get(words[start:end], ()):
+                if words[start : start + len(whole)] == whole:
                     return Match(*where, _span(text, words, start, start + len(whole)), len(whole))
         return None
 
@@ -141,24 +145,28 @@ def _weight(token: str) -> int:
     return _WORD if token.isascii() or len(tokens(token * 2)) == 1 else _LETTER
 
 
-def _runs(words: Sequence[str], n: int) -> Iterator[tuple[int, int]]:
+def _runs(words: Sequence[str], n: int) -> list[tuple[int, int]]:
     """From each token on the shortest run that weighs n words, as start and end; none where too little is left.
 
     The run depends on the tokens from its start alone, so a stretch two texts share has the same runs in both.
     """
+    if "".join(words).isascii():
+        return [(start, start + n) for start in range(len(words) - n + 1)]
     need, weight, end = n * _WORD, 0, 0
+    runs: list[tuple[int, int]] = []
     weights = [_weight(word) for word in words]
-    for start in range(len(words)):
+    for start, first in enumerate(weights):
         while weight < need:
-            if end == len(words):
-                return
+            if end == len(weights):
+                return runs
             weight += weights[end]
             end += 1
-        yield start, end
-        weight -= weights[start]
+        runs.append((start, end))
+        weight -= first
+    return runs
 
 
-def _span(text: str, words: list[str], start: int, end: int) -> str:
+def _span(text: str, words: tuple[str, ...], start: int, end: int) -> str:
     """The part of the text that holds these tokens, as it stands there."""
 
     def reach(count: int) -> int:
@@ -170,4 +178,4 @@ def _span(text: str, words: list[str], start: int, end: int) -> str:
         return low
 
     found = text[reach(start) : reach(end)]
-    return found.strip() if tokens(found) == words[start:end] else " ".join(words[start:end])
+    return found.strip() if tuple(tokens(found)) == words[start:end] else " ".join(words[start:end])
