@@ -31,6 +31,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
         ["paced", "--people", "500", "--store", "postgresql", "--servers", "2"],
     ),
     "drain_sqlite": (["drain", "--rounds", "10"], ["drain"]),
+    "novelty": (["novelty", "--rouge", "300"], ["novelty"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 

@@ -13,17 +13,17 @@ An evaluation text shorter than that must occur in full. One shorter than 4 word
 little to be looked for inside another text: there only a text that is nothing else is a match.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data.errors import BadInput, nearest
 from data.text import tokens
 
 N = 8
 LEAST = 4  # words of a whole evaluation text that is looked for inside others
-FIELDS = ("instruction", "prompt", "question", "query", "problem", "text", "input", "turns", "messages")
+FIELDS = ("instruction", "prompt", "question", "query", "problem", "text", "input", "turns", "messages", "instances")
 _WORD, _LETTER = 13, 8
 
 
@@ -66,27 +66,31 @@ class Avoid:
             return
         self.texts += 1
         self._whole.setdefault(words, where)
-        runs = list(_runs(words, self.n))
+        runs = _runs(words, self.n)
         for start, end in runs:
             self._runs.setdefault(words[start:end], where)
-        if not runs and (head := next(_runs(words, self.least), None)):
-            self._heads.setdefault(words[: head[1]], []).append((words, where))
+        if not runs and (heads := _runs(words, self.least)):
+            self._heads.setdefault(words[: heads[0][1]], []).append((words, where))
 
     def match(self, text: str) -> Match | None:
         """The first run of the text that an evaluation text has too, or None."""
-        words = tokens(text)
-        if (where := self._whole.get(tuple(words))) is not None:
+        words = tuple(tokens(text))
+        if (where := self._whole.get(words)) is not None:
             return Match(*where, text.strip(), len(words))
-        for start, end in _runs(words, self.n):
-            if (where := self._runs.get(tuple(words[start:end]))) is not None:
-                return Match(*where, _span(text, words, start, end), end - start)
+        runs = _runs(words, self.n)
+        if not self._runs.keys().isdisjoint([words[start:end] for start, end in runs]):
+            start, end = next(run for run in runs if words[slice(*run)] in self._runs)
+            return Match(*self._runs[words[start:end]], _span(text, words, start, end), end - start)
         return self._short(text, words) if self._heads else None
 
-    def _short(self, text: str, words: list[str]) -> Match | None:
+    def _short(self, text: str, words: tuple[str, ...]) -> Match | None:
         """The first place where a short evaluation text stands in full."""
-        for start, end in _runs(words, self.least):
-            for whole, where in self._heads.get(tuple(words[start:end]), ()):
-                if tuple(words[start : start + len(whole)]) == whole:
+        runs = _runs(words, self.least)
+        if self._heads.keys().isdisjoint([words[start:end] for start, end in runs]):
+            return None
+        for start, end in runs:
+            for whole, where in self._heads.get(words[start:end], ()):
+                if words[start : start + len(whole)] == whole:
                     return Match(*where, _span(text, words, start, start + len(whole)), len(whole))
         return None
 
@@ -104,58 +108,65 @@ def load(paths: Iterable[Path], fields: Sequence[str] | None = None, n: int = N,
         NotThere: a file is missing.
         BadInput: a line that cannot be read (what stands there could not be avoided), or a file without a text.
     """
-    from datagen.texts import read_rows, spoken
+    from datagen.texts import read_rows
 
-    avoid = Avoid(n, least)
+    avoid, wanted = Avoid(n, least), tuple(fields or FIELDS)
     for path in paths:
-        before, keys = avoid.texts, set()  # type: int, set[str]
+        before = avoid.texts
+        keys: dict[str, None] = {}
         for row in read_rows(path):
             if row.problem:
                 raise BadInput(f"{path}, line {row.number}: {row.problem}; mend it, or what it holds is not avoided")
-            if isinstance(row.value, str):
-                avoid.add(row.value, path.name, row.number)
-                continue
-            held = row.value if isinstance(row.value, dict) else {}
-            keys |= held.keys()
-            for name in fields or FIELDS:
-                for text in _parts(held.get(name)):
-                    avoid.add(spoken(text, f"{path}, line {row.number}: {name}"), path.name, row.number)
+            if isinstance(row.value, Mapping):
+                keys |= dict.fromkeys(row.value)
+            for text in _texts_of(row.value, wanted):
+                avoid.add(text, path.name, row.number)
         if avoid.texts == before:
-            wanted = ", ".join(fields or FIELDS)
-            hint = next((h for name in fields or FIELDS if (h := nearest(name, keys))), "")
-            raise BadInput(f"{path} gives no text to avoid: no row has a field {wanted}{hint}")
+            hint = next((found for name in wanted if (found := nearest(name, keys))), "")
+            raise BadInput(f"{path} gives no text to avoid: no row has a field {', '.join(wanted)}{hint}")
     return avoid
 
 
-def _parts(value: object) -> list[object]:
-    """The turns of a list one by one (a run does not go from one into the next); nothing for null."""
-    return [] if value is None else list(value) if isinstance(value, list) else [value]
+def _texts_of(value: Any, fields: Sequence[str]) -> Iterator[str]:
+    """The texts of a row one by one: turns, messages and instances apart, as no run goes from one into the next."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name in ("content", "text") if "role" in value or "type" in value else fields:
+            yield from _texts_of(value.get(name), fields)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts_of(part, fields)
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def _weight(token: str) -> int:
     """A letter of a script without spaces stays a token of its own when it is written twice."""
     return _WORD if token.isascii() or len(tokens(token * 2)) == 1 else _LETTER
 
 
-def _runs(words: Sequence[str], n: int) -> Iterator[tuple[int, int]]:
+def _runs(words: Sequence[str], n: int) -> list[tuple[int, int]]:
     """From each token on the shortest run that weighs n words, as start and end; none where too little is left.
 
     The run depends on the tokens from its start alone, so a stretch two texts share has the same runs in both.
     """
+    if "".join(words).isascii():
+        return [(start, start + n) for start in range(len(words) - n + 1)]
     need, weight, end = n * _WORD, 0, 0
+    runs: list[tuple[int, int]] = []
     weights = [_weight(word) for word in words]
-    for start in range(len(words)):
+    for start, first in enumerate(weights):
         while weight < need:
-            if end == len(words):
-                return
+            if end == len(weights):
+                return runs
             weight += weights[end]
             end += 1
-        yield start, end
-        weight -= weights[start]
+        runs.append((start, end))
+        weight -= first
+    return runs
 
 
-def _span(text: str, words: list[str], start: int, end: int) -> str:
+def _span(text: str, words: tuple[str, ...], start: int, end: int) -> str:
     """The part of the text that holds these tokens, as it stands there."""
 
     def reach(count: int) -> int:
@@ -167,4 +178,4 @@ def _span(text: str, words: list[str], start: int, end: int) -> str:
         return low
 
     found = text[reach(start) : reach(end)]
-    return found.strip() if tokens(found) == words[start:end] else " ".join(words[start:end])
+    return found.strip() if tuple(tokens(found)) == words[start:end] else " ".join(words[start:end])

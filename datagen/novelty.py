@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datagen.texts import Row
 
 
-def arguments() -> argparse.Namespace:
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     p = parser(__doc__, "python -m datagen.novelty")
     p.add_argument("file", type=Path, metavar="FILE", help="texts to go through, in order")
@@ -41,15 +41,15 @@ def arguments() -> argparse.Namespace:
     p.add_argument("--similar", type=int, default=0, metavar="K", help="list the K nearest of every row (slower)")
     add_workspace(p)
     add_json(p)
-    args = p.parse_args()
+    args = p.parse_args(argv)
     if args.similar < 0:
         raise BadInput(f"--similar is {args.similar}; it counts texts and is at least 0")
     return args
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Read, decide row by row, write the folder and then the index."""
-    args = arguments()
+    args = arguments(argv)
     from data.folder import write_folder
     from datagen.novelty_index import parse_threshold
 
@@ -57,7 +57,7 @@ def main() -> int:
     threshold = parse_threshold(args.threshold)
     index = _index(args, threshold)
     known = len(index)
-    against = _against(args, threshold)
+    against, left_out = _against(args, threshold)
     config = {
         "threshold": str(threshold),
         "compat": args.novelty_compat,
@@ -65,11 +65,13 @@ def main() -> int:
         "similar": args.similar,
     }
     with write_folder(out, "novelty", config, replace=args.force) as folder:
-        for path in [args.file, *args.against, *([args.index] if known else [])]:
-            folder.inputs[path.name] = _hash(path)
+        read = [args.file, *args.against, *([args.index] if known else [])]
+        folder.inputs["files"] = [{"name": path.name, "sha256": _hash(path)} for path in read]
         tally = _go_through(args, folder, [against, index] if len(against) else [index])
-        if not tally["rows"]:
-            raise BadInput(f"{args.file} holds no rows")
+        if tally["rows"] == tally["unusable"]:
+            raise BadInput(f"{args.file} holds no text: {tally.get('first_problem', 'it is empty')}")
+    if args.against:
+        tally["against"] = {"texts": len(against), "rows_without_a_text": left_out}
     if args.index:
         index.save(args.index)
         tally["index"] = f"{args.index} ({len(index):,} texts, {known:,} before)"
@@ -95,29 +97,31 @@ def _index(args: argparse.Namespace, threshold: Any) -> "NoveltyIndex":
     return index
 
 
-def _against(args: argparse.Namespace, threshold: Any) -> "NoveltyIndex":
-    """The texts of the other files; they are not part of the index that is kept."""
+def _against(args: argparse.Namespace, threshold: Any) -> tuple["NoveltyIndex", int]:
+    """The texts of the other files, which do not enter the index that is kept; and how many rows had none."""
     from datagen.novelty_index import NoveltyIndex
     from datagen.texts import read_texts
 
-    against = NoveltyIndex(threshold, args.novelty_compat)
+    against, left_out = NoveltyIndex(threshold, args.novelty_compat), 0
     with progress("reading what is known") as step:
         for path in args.against:
             before = len(against)
             for row in read_texts(path, args.field):
+                step(1)
                 if row.problem is None:
                     against.add(row.id, row.text)
-                step(1)
+                else:
+                    left_out += 1
             if len(against) == before:
                 raise BadInput(f"--against {path} gives no text; name its field with --field")
-    return against
+    return against, left_out
 
 
 def _go_through(args: argparse.Namespace, folder: "Folder", indexes: list["NoveltyIndex"]) -> dict[str, Any]:
     """Keep or reject each row in order; the last index is the one that grows."""
     from datagen.texts import read_texts
 
-    tally = {"rows": 0, "kept": 0, "too_similar": 0, "unusable": 0}
+    tally: dict[str, Any] = {"rows": 0, "kept": 0, "too_similar": 0, "unusable": 0}
     with (
         folder.lines("data/kept.jsonl") as kept,
         folder.lines("audit/rejected.jsonl") as rejected,
@@ -129,6 +133,7 @@ def _go_through(args: argparse.Namespace, folder: "Folder", indexes: list["Novel
             tally["rows"] += 1
             if row.problem is not None:
                 tally["unusable"] += 1
+                tally.setdefault("first_problem", f"line {row.number}: {row.problem}")
                 rejected.add({"reason": row.problem, "line": row.number, "row": row.value})
                 continue
             if args.similar:
@@ -167,6 +172,9 @@ def _plain(near: "Neighbour") -> dict[str, Any]:
 
 
 def _hash(path: Path) -> str:
+    from data.jsonl import open_bytes
+
+    open_bytes(path).close()  # what is missing is said in a line
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -42,18 +42,26 @@ def save(path: Path, threshold: str, compat: str | None, texts: Texts) -> None:
             for value in _lines(head, texts):
                 hashed.update(value)
                 file.write(value)
-            file.write(canonical({"sha256": hashed.hexdigest()}) + b"\n")
+            file.write(_end(hashed))
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
+        unfinished.unlink(missing_ok=True)
         raise BadInput(f"the novelty index {path} cannot be written: {error.strerror}") from None
 
 
 def _lines(head: dict[str, Any], texts: Texts) -> Iterator[bytes]:
     yield canonical(head) + b"\n"
-    for id, text in texts:
-        yield canonical([id, text]) + b"\n"
+    for row in texts:
+        try:
+            yield canonical(row) + b"\n"
+        except TypeError:  # half a surrogate pair, which a model's server can send and no file can hold
+            yield canonical([value.encode("utf-8", "replace").decode() for value in row]) + b"\n"
+
+
+def _end(hashed: "hashlib._Hash") -> bytes:
+    return canonical({"sha256": hashed.hexdigest()}) + b"\n"
 
 
 def load(path: Path) -> Saved:
@@ -65,8 +73,9 @@ def load(path: Path) -> Saved:
         raise BadInput(f"{path} is no novelty index; name a new file, or one that a former run wrote")
     if head.get("version") != VERSION:
         raise BadInput(f"{path} is of version {one_line(str(head.get('version')))}, this Concord reads {VERSION}")
-    end, _ = parse(lines[-1])
-    if not isinstance(end, dict) or end.get("sha256") != hashlib.sha256(b"".join(lines[:-1])).hexdigest():
+    if lines[-1] != _end(hashlib.sha256(b"".join(lines[:-1]))):
         raise BadInput(f"{path} is damaged: its hash does not fit; delete it and build it again")
-    texts = [tuple(parse(line)[0]) for line in lines[1:-1]]
-    return Saved(head["threshold"], head["compat"], texts)
+    texts = [parse(line)[0] for line in lines[1:-1]]
+    if len(texts) != head.get("texts"):
+        raise BadInput(f"{path} is damaged: {head.get('texts')} texts are said and {len(texts)} there")
+    return Saved(str(head["threshold"]), head["compat"], [(id, text) for id, text in texts])

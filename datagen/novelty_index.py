@@ -5,34 +5,26 @@ tokens of the two and L is the length of their longest common subsequence (Lin 2
 that of Wang et al. 2022, section 2.2). It is decided in integers: 2qL > p(m + n). No float is involved, so
 a tie stays a tie.
 
-Every text kept has a signature: each occurrence of a token sets (or clears again) the bit its hash names.
-Two texts that have d occurrences not in common differ in at most d bits, and L is at most the number in
-common, so texts whose signatures differ in (m + n)(q - p)/q bits or more cannot be too near. That is
-one exclusive or, one population count and one comparison per text kept, done by NumPy over whole arrays; the
-few that remain (one in thousands) have L computed. Nothing is estimated: what the signatures leave out could
-not have been above the threshold. (Bitmap filter for set similarity: Sandes, Teodoro and Melo 2020.)
+Which of the texts kept can be that near at all is told by signatures (datagen/novelty_signatures.py), which
+leave over one in thousands; only for these L is computed. Nothing is estimated: what signatures leave
+out could not have been above the threshold. (A bitmap filter, as in Sandes, Teodoro and Melo 2020.)
 """
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from data.errors import BadInput
 from data.errors import nearest as hint
 from data.text import normalise, tokens
-
-if TYPE_CHECKING:
-    from datagen.novelty_shelf import Shelf
+from datagen.novelty_signatures import Signatures, hashes_of
 
 THRESHOLD = Fraction(7, 10)
 COMPAT = ("rouge_score",)
 _ROUGE_WORD = re.compile(r"[a-z0-9]+")
-_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 divided by the golden ratio: spreads consecutive numbers evenly (Knuth)
-_REPEAT = 0xD6E8FEB86659FD93  # an odd number far from it: where a token's second occurrence goes
-_MASK = (1 << 64) - 1
 
 
 class Neighbour(NamedTuple):
@@ -61,14 +53,19 @@ class Asked(NamedTuple):
     text: str
     words: list[int]
     hashes: list[int]
+    fresh: dict[str, int]
+    """Tokens new to the index, with the numbers they get when the text is added."""
 
 
 def parse_threshold(text: str) -> Fraction:
     """The threshold as an exact fraction, from "0.7" or "7/10"; BadInput unless it is from 0 to 1."""
     try:
-        value = Fraction(text.strip())
+        # No exponents: 1e-999999999 would be a number of a thousand million digits.
+        value = Fraction(text) if re.fullmatch(r"\s*-?[\d./]+\s*", text, re.ASCII) else None
     except (ValueError, ZeroDivisionError):
-        raise BadInput(f"--threshold: '{text}' is no number such as 0.7 or 7/10") from None
+        value = None
+    if value is None:
+        raise BadInput(f"--threshold: '{text}' is no number such as 0.7 or 7/10")
     if not 0 <= value <= 1:
         raise BadInput(f"--threshold is {text}; it goes from 0 to 1")
     return value
@@ -109,8 +106,7 @@ class NoveltyIndex:
         self.threshold = threshold
         self.compat = compat
         # A float F1 may pass the threshold where the exact one ties with it, never where it is 1e-9 below.
-        floor = max(threshold - Fraction(1, 10**9), Fraction(0)) if compat else threshold
-        self._p, self._q = floor.numerator, floor.denominator
+        self._above = max(threshold - Fraction(1, 10**9), Fraction(0)) if compat else threshold
         self._split = rouge_words if compat else words_of
         self._lcs = LCSseq.similarity
         self._numbers: dict[str, int] = {}  # a token's number: how many were seen before it
@@ -118,7 +114,7 @@ class NoveltyIndex:
         self._ends = array("Q", [0])
         self._ids: list[str] = []
         self._texts: list[str] = []
-        self._shelves: list[Shelf] = []
+        self._signatures = Signatures(self._above)
         self._last: Asked | None = None
 
     def __len__(self) -> int:
@@ -131,21 +127,15 @@ class NoveltyIndex:
 
     def add(self, id: str, text: str) -> None:
         """Keep a text, however near it is to others."""
-        from datagen.novelty_shelf import Shelf, shelf_number
-
         asked = self._ask(text)
-        for word in self._split(text):
-            self._numbers.setdefault(word, len(self._numbers))
-        if asked.words:
-            number = shelf_number(len(asked.words))
-            while len(self._shelves) <= number:
-                self._shelves.append(Shelf(len(self._shelves)))
-            self._shelves[number].add(len(self._ids), asked.hashes)
+        self._numbers.update(asked.fresh)
+        self._signatures.add(asked.hashes)
         self._words.extend(asked.words)
         self._ends.append(len(self._words))
         self._ids.append(id)
         self._texts.append(text)
-        self._last = None
+        if asked.fresh:  # they are known now
+            self._last = None
 
     def nearest(self, text: str) -> Neighbour | None:
         """The neighbour because of which the text is not new, or None when it is new.
@@ -154,31 +144,34 @@ class NoveltyIndex:
         the first that was added.
         """
         asked = self._ask(text)
+        m, p, q = len(asked.words), self._above.numerator, self._above.denominator
         best: Neighbour | None = None
-        for place in self._possible(asked):
-            found = self._compare(asked, place)
-            if found is not None and (best is None or self._before(found, best)):
-                best = found
+        for place in self._signatures.possible(asked.hashes):
+            n = self._ends[place + 1] - self._ends[place]
+            need = p * (m + n) // (2 * q) + 1  # the smallest L with 2qL > p(m + n)
+            lcs = self._lcs(asked.words, self._words[self._ends[place] : self._ends[place] + n], score_cutoff=need)
+            if lcs >= need:
+                best = self._better(self._neighbour(place, int(lcs), m, n), best)
         return best
 
     def similar(self, text: str, k: int = 10) -> list[Neighbour]:
         """The k most similar texts, most similar first, earlier before later where F1 is the same.
 
-        Whatever the threshold; a text that shares no token is never among them.
+        Whatever the threshold; a text that shares no token is never among them. k is at least 1.
         """
+        if k < 1:
+            raise ValueError(f"similar: k is {k}; it counts texts and is at least 1")
         asked = self._ask(text)
-        bounds: list[tuple[float, int]] = []
-        for shelf in self._shelves:
-            bounds += shelf.bounds(asked.hashes)
-        bounds.sort(key=lambda bound: (-bound[0], bound[1]))
+        m = len(asked.words)
         best: list[Neighbour] = []
-        for bound, place in bounds:
-            if len(best) == k and bound < best[-1].score - 1e-9:
-                break
-            found = self._measure(asked, place, 1)
-            if found.lcs:
-                at = next((i for i, other in enumerate(best) if self._before(found, other)), len(best))
-                best.insert(at, found)
+        places, bounds = self._signatures.by_bound(asked.hashes)
+        for place, bound in zip(places.tolist(), bounds.tolist(), strict=True):
+            if not m or (len(best) == k and bound < best[-1].score - 1e-9):
+                break  # none that follows can be nearer
+            theirs = self._words[self._ends[place] : self._ends[place + 1]]
+            if lcs := int(self._lcs(asked.words, theirs)):
+                best.append(self._neighbour(place, lcs, m, len(theirs)))
+                best.sort(key=lambda near: (-near.score, near.place))
                 del best[k:]
         return best
 
@@ -193,47 +186,21 @@ class NoveltyIndex:
             if number is None:
                 number = fresh.setdefault(word, len(known) + len(fresh))
             words.append(number)
-        self._last = Asked(text, words, _hashes(words))
+        self._last = Asked(text, words, hashes_of(words), fresh)
         return self._last
 
-    def _possible(self, asked: Asked) -> Iterable[int]:
-        """Places of all texts that can be too near, and of few others."""
-        m, p, q = len(asked.words), self._p, self._q
-        if not m:
-            return
-        low = p * m // (2 * q - p) + 1  # L <= n, so 2qn > p(m + n)
-        for shelf in self._shelves:
-            if shelf.high < low or p * shelf.low >= (2 * q - p) * m:  # L <= m, so 2qm > p(m + n)
-                continue
-            high = min(shelf.high, -((p - 2 * q) * m // p) - 1) if p else shelf.high
-            bits = -((p - q) * (m + high) // q) - 1  # fewer than (m + n)(q - p)/q
-            yield from shelf.within(asked.hashes, bits)
-
-    def _compare(self, asked: Asked, place: int) -> Neighbour | None:
-        """The text at this place as a neighbour when it is above the threshold."""
-        m, n = len(asked.words), self._ends[place + 1] - self._ends[place]
-        need = self._p * (m + n) // (2 * self._q) + 1
-        if need > m or need > n:
-            return None
-        found = self._measure(asked, place, need)
-        if found.lcs < need:
-            return None
-        return found if self.compat is None or found.score > float(self.threshold) else None
-
-    def _measure(self, asked: Asked, place: int, need: int) -> Neighbour:
-        """How near the text at this place is; L is 0 where it is below `need`."""
-        theirs = self._words[self._ends[place] : self._ends[place + 1]]
-        m, n = len(asked.words), len(theirs)
-        lcs = int(self._lcs(asked.words, theirs, score_cutoff=need))
+    def _neighbour(self, place: int, lcs: int, m: int, n: int) -> Neighbour:
         score = rouge_f1(lcs, m, n) if self.compat else 2 * lcs / (m + n)
         return Neighbour(self._ids[place], self._texts[place], place, lcs, m, n, score)
 
-    def _before(self, one: Neighbour, other: Neighbour) -> bool:
-        """Whether `one` is nearer than `other`, or as near and earlier."""
+    def _better(self, found: Neighbour, best: Neighbour | None) -> Neighbour | None:
+        """The nearer of the two, the earlier of equal ones; places come in order."""
         if self.compat:
-            return (-one.score, one.place) < (-other.score, other.place)
-        mine, its = one.lcs * (other.m + other.n), other.lcs * (one.m + one.n)
-        return mine > its or (mine == its and one.place < other.place)
+            passes = found.score > float(self.threshold)
+            return found if passes and (best is None or found.score > best.score) else best
+        if best is None or found.lcs * (best.m + best.n) > best.lcs * (found.m + found.n):
+            return found
+        return best
 
     def save(self, path: Path) -> None:
         """Write the index to a file, whole or not at all; see datagen/novelty_file.py."""
@@ -257,15 +224,3 @@ def rouge_f1(lcs: int, m: int, n: int) -> float:
     """F1 in the order of operations of the package rouge_score, to the last bit."""
     precision, recall = lcs / n, lcs / m
     return 2 * precision * recall / (precision + recall) if lcs else 0.0
-
-
-def _hashes(words: list[int]) -> list[int]:
-    """A 64-bit hash for each occurrence: the second "the" of a text has another than the first."""
-    if len(set(words)) == len(words):
-        return [word * _GOLDEN & _MASK for word in words]
-    seen: dict[int, int] = {}
-    made = []
-    for word in words:
-        seen[word] = seen.get(word, -1) + 1
-        made.append((word * _GOLDEN + seen[word] * _REPEAT) & _MASK)
-    return made

@@ -101,12 +101,17 @@ def _missing(field: str | None, keys: list[str]) -> str:
 def _row(name: str, item: Item) -> Row:
     raw = (item.raw or b"").strip(b"\r\n")
     if item.problem:
-        shown = raw[:1000].decode("utf-8", "replace")
+        shown = raw.decode("utf-8", "backslashreplace")
         return Row(item.number, f"{name}:{item.number}", "", item.problem, shown, canonical(shown))
-    line = raw if raw and not {10, 13} & set(raw) and raw[:1] in b'{["' else canonical(item.value)
+    line = raw if _is_line(raw) else canonical(item.value)
     own = item.value.get("id") if isinstance(item.value, Mapping) else None
     id = str(own) if isinstance(own, str | int) and not isinstance(own, bool) else f"{name}:{item.number}"
     return Row(item.number, id, "", None, item.value, line)
+
+
+def _is_line(raw: bytes) -> bool:
+    """Whether the row's bytes can stand as a line of JSON: not CSV, not over several lines, no bare NaN."""
+    return raw[:1] in (b"{", b"[", b'"') and not any(mark in raw for mark in (b"\n", b"\r", b"NaN", b"Infinity"))
 
 
 def _plain(path: Path) -> Iterator[Row]:

@@ -134,3 +134,13 @@ def test_the_closed_loop_is_compared_with_the_better_rival_level_by_level() -> N
         500,
         3600,
     )
+
+
+def test_novelty_decides_as_whole_numbers_do_and_keeps_what_rouge_score_keeps(tmp_path: Path) -> None:
+    sizes = ["--pool", "300", "--million", "1000", "--asked", "20", "--pairs", "400", "--rouge", "40"]
+    kept = bench(tmp_path, "novelty", *sizes, statuses=(0, 1))  # how long it took decides nothing here
+    for told in (kept["english_pairs"], kept["chinese_pairs"]):
+        assert (told["pairs"], told["differ"]) == (400, 0)
+        assert told["within_0.1"] > 40
+    assert kept["rouge_score"]["kept_differ"] == 0
+    assert (kept["built"], kept["million"]) == (300, 1000)
