@@ -161,7 +161,14 @@ class Sieve:
                 "contaminated", f"'{match.span}' in {match.file}, line {match.line}", {"match": match._asdict()}
             )
         if "not_novel" in self.on and (near := self._novelty.nearest(text)):
-            neighbour = {"id": near.id, "text": near.text, "lcs": near.lcs, "m": near.m, "n": near.n}
+            neighbour = {
+                "id": near.id,
+                "text": near.text,
+                "lcs": near.lcs,
+                "m": near.m,
+                "n": near.n,
+                "score": round(near.score, 4),
+            }
             return Fault("not_novel", f"F1 2·{near.lcs}/({near.m}+{near.n}) with {near.id}", {"neighbour": neighbour})
         return None
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from data.errors import ConcordError
 from data.manifest import read_manifest
 from data.records import Lineage, Message, Prompt, digest, prompt_id
+from datagen.growth import Grown, Growth
 from datagen.instances import Instance
-from datagen.rounds import Grown, Growth
 from datagen.seeds import Seed
 from datagen.steps import Steps
 
@@ -46,8 +46,7 @@ configs:
 
 Written by Concord. `load_dataset(DIR)` gives instructions with inputs and outputs to train on
 (`sft/train.jsonl`), `load_dataset(DIR, "prompts")` the prompts to be answered (`data/prompts.jsonl`).
-`audit/` has what stands behind each row, `manifest.json` the hash of every file;
-`python -m curate.verify DIR` checks them all.
+`audit/` has what stands behind each row, `manifest.json` the hash of every file.
 """
 
 

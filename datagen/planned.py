@@ -3,8 +3,9 @@
 from math import ceil
 
 from datagen.asking import Plan, rough_tokens
+from datagen.growth import Growth
 from datagen.request import Request
-from datagen.rounds import Growth, draw
+from datagen.rounds import draw
 from datagen.steps import Steps
 
 KEPT_OF_ASKED = 0.4  # of the instructions asked for: what passes the filters and gets instances, over a whole run

@@ -15,14 +15,14 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.command import finish, parser, progress
+from data.command import finish, parser
 from data.errors import BadInput, NotEnough, exit_status
 
 if TYPE_CHECKING:
     from datagen.asking import Plan
     from datagen.filters import Sieve
+    from datagen.growth import Growth, Rules
     from datagen.novelty_index import NoveltyIndex
-    from datagen.rounds import Growth, Rules
     from datagen.seeds import Seeds
     from datagen.steps import Steps
 
@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     args = _flags(argv)
     from datagen import asking
     from datagen.filters import choose
-    from datagen.rounds import Growth, grow
+    from datagen.growth import Growth
+    from datagen.rounds import grow
     from datagen.seeds import default_seeds, read_seeds
     from datagen.steps import Steps, sampling
 
@@ -48,8 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     async def work(client: Any) -> None:
         from datagen.grown import name
 
-        with progress("tasks kept", total=rules.num) as step:
-            await grow(client, steps, growth, name, step)
+        await grow(client, steps, growth, name)
 
     done = asking.run(args, _plans(steps, growth), work)
     if done is None:
@@ -92,7 +92,7 @@ def _flags(argv: list[str] | None) -> Namespace:
 
 
 def _rules(args: Namespace) -> "Rules":
-    from datagen.rounds import Rules
+    from datagen.growth import Rules
 
     for flag, value in (("num", args.num), ("round", args.round)):
         if value < 1:

@@ -25,12 +25,13 @@ from datagen.avoid import Avoid
 from datagen.fake.completion import completion
 from datagen.filters import ALWAYS, INSTANCE, INSTRUCTION, Candidate, Sieve, checks, choose
 from datagen.grown import asked, name
+from datagen.growth import Growth, Rules
 from datagen.instances import Instance, check, parse, without_field_name
 from datagen.instructions import parse_blocks, parse_list, tidy
 from datagen.novelty_index import NoveltyIndex
 from datagen.planned import plans
 from datagen.request import Answer, Request
-from datagen.rounds import Growth, Rules, draw, grow
+from datagen.rounds import draw, grow
 from datagen.seeds import Seed, default_seeds, read_seeds
 from datagen.steps import SAMPLING, Steps, read_class, sampling
 from datagen.templates import find
