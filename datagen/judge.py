@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.command import finish, parser
 from data.errors import BadInput, BudgetEnded, exit_status
-from datagen.asking import Plan, add_asking, check, rough_tokens, run
+from datagen.asking import Plan, add_asking, check, rough_tokens, run, same_run, template_hash
 
 if TYPE_CHECKING:
     from data.folder import Folder
@@ -107,7 +107,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         run(args, plans, lambda _: _nothing())
         return 0
-    with write_folder(args.out, "judged", _config(args, how), replace=args.force) as folder:
+    config = _config(args, how, tasks)
+    with write_folder(args.out, "judged", config, replace=args.force or same_run(args, "judged", config)) as folder:
         done = run(args, plans, lambda client: _ask_all(client, tasks, asks, how))
         assert done is not None, "only --dry-run asks nothing"
         (said, stopped), asked = done
@@ -161,12 +162,15 @@ def _settings(args: argparse.Namespace) -> "Settings":
     )
 
 
-def _config(args: argparse.Namespace, how: "Settings") -> dict[str, Any]:
+def _config(args: argparse.Namespace, how: "Settings", tasks: "Sequence[Task]") -> dict[str, Any]:
+    from data.records import digest
+
     shape = how._asdict() | {
         "constitutions": [{"label": c.label, "hash": c.hash} for c in how.constitutions],
         "clamp": list(how.clamp) if how.clamp else None,
     }
-    shape.pop("templates")  # their hashes stand in audit/judges.jsonl
+    shape["templates"] = template_hash(args.templates)
+    shape["tasks"] = digest([task.plain() for task in tasks])
     return shape | {"project": args.project, "kind": args.kind, "human_share": args.human_share}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from data.errors import BudgetEnded
 from data.folder import Folder, write_folder
 from data.formats.rows import Reject
-from data.records import Kind, Response, Task
+from data.records import Kind, Response, Task, digest
 from datagen.candidates import Setting, assign, shuffled
 from datagen.chat import spoken
 from datagen.drawing import COMMAND, STAGE, Draw, Rules, draw, opening, response
@@ -36,10 +36,11 @@ class Setup(NamedTuple):
     overlap: int
     turns: int = 1
 
-    def config(self) -> dict[str, Any]:
-        """The effective configuration, as the manifest keeps it."""
+    def config(self, asked: Iterable[Asked]) -> dict[str, Any]:
+        """The effective configuration, as the manifest keeps it, with what is asked by its hash."""
         rules = self.rules
         return {
+            "prompts": digest([[one.prompt.plain(), one.followups] for one in asked]),
             "settings": [list(way) for way in self.ways],
             "n": self.n,
             "least": self.least,
@@ -97,7 +98,7 @@ async def respond(
     """
     given = assign((one.prompt.id for one in asked), setup.ways, setup.n, setup.rules.seed)
     tally = Tally()
-    with write_folder(out, "respond", setup.config(), replace=force) as folder:
+    with write_folder(out, "respond", setup.config(asked), replace=force) as folder:
         tasks, draws, refused = (
             folder.lines(name) for name in ("data/tasks.jsonl", "audit/responses.jsonl", "audit/rejected.jsonl")
         )

@@ -151,12 +151,14 @@ def _may_write(args: Namespace, config: dict[str, Any]) -> None:
     """A folder that holds another run is refused before anything is paid for."""
     from data.errors import Refused
     from data.manifest import MANIFEST
-    from datagen.grown import same_run
+    from datagen.asking import same_run
 
-    if args.dry_run or args.force or same_run(args.out, config):
+    if args.dry_run or args.force or same_run(args, "self_instruct", config):
         return
     if (args.out / MANIFEST).exists():
-        raise Refused(f"{args.out} holds a run with other settings; name another --out, or replace it with --force")
+        raise Refused(
+            f"{args.out} holds a run with other settings or another log; name another --out, or replace it with --force"
+        )
 
 
 def _plans(steps: "Steps", growth: "Growth") -> list["Plan"]:
