@@ -15,7 +15,7 @@ where they are not 0, so that dice from draw.py already depend on them.
 from collections.abc import Callable
 from typing import Any
 
-from datagen.fake import chat, constitution, judging, red_team, structured
+from datagen.fake import chat, constitution, instruct, judging, red_team, structured
 from datagen.fake.reply import Reply
 
 # Asked in this order; the general ones come last.
@@ -24,6 +24,7 @@ PARTS: list[tuple[Callable[[dict[str, Any]], bool], Callable[[dict[str, Any]], R
     (red_team.recognise, red_team.compose),
     (judging.recognise, judging.compose),
     (structured.recognise, structured.compose),
+    (instruct.recognise, instruct.compose),
 ]
 
 
