@@ -63,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from data.folder import write_folder
     from data.formats.rows import Reject
+    from data.records import digest
     from datagen.asking import run
     from datagen.prompt_files import read_prompts
     from datagen.revision_folder import Wanted, ask_all, write
@@ -84,8 +85,10 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         run(args, plans, work)
         return 0
-    held = config(settings, all_steps=args.all_steps, step_by_step=args.step_by_step, project=args.project)
-    with write_folder(args.out, "constitutional", held, replace=args.force) as folder:
+    asked_of = digest([prompt.id for prompt in (*wanted.prompts, *wanted.helpful)])
+    shape = {name: getattr(args, name) for name in ("all_steps", "step_by_step", "project", "helpful_samples")}
+    held = config(settings, **shape, prompts=asked_of)
+    with write_folder(args.out, "constitutional", held, replace=args.force, again=True) as folder:
         ran = run(args, plans, work)
         assert ran is not None, "only a dry run asks nothing"
         made, asked = ran

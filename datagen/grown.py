@@ -13,11 +13,8 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import ConcordError
-from data.manifest import read_manifest
 from data.records import Lineage, Message, Prompt, digest, prompt_id
 from datagen.growth import Grown, Growth
 from datagen.instances import Instance
@@ -165,12 +162,3 @@ def top_neighbours(growth: Growth, index: "NoveltyIndex", k: int) -> dict[str, l
         near = [n for n in index.similar(grown.candidate.text, k + 1) if n.id != grown.id][:k]
         found[grown.id] = [{"id": n.id, "text": n.text, "score": round(n.score, 4)} for n in near]
     return found
-
-
-def same_run(out: Path, config: Mapping[str, Any]) -> bool:
-    """Whether what lies there was written by this command with this very configuration: a repeat may replace it."""
-    try:
-        there = read_manifest(out)
-    except ConcordError:
-        return False
-    return there.what == "self_instruct" and digest(there.config) == digest(config)

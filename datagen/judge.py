@@ -98,6 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     """Read, ask, write."""
     args = arguments(argv)
     from data.folder import write_folder
+    from data.records import content_id
     from datagen.judging import asks_of
 
     tasks, rejects = _tasks(args)
@@ -107,7 +108,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         run(args, plans, lambda _: _nothing())
         return 0
-    with write_folder(args.out, "judged", _config(args, how), replace=args.force) as folder:
+    config = _config(args, how) | {"tasks": content_id(*(task.id for task in tasks))}
+    with write_folder(args.out, "judged", config, replace=args.force, again=True) as folder:
         done = run(args, plans, lambda client: _ask_all(client, tasks, asks, how))
         assert done is not None, "only --dry-run asks nothing"
         (said, stopped), asked = done

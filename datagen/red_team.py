@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         "max_similarity": args.max_similarity,
         "server_seed": not args.no_server_seed,
     }
-    with write_folder(args.out, "red_team", config, replace=args.force) as folder:
+    with write_folder(args.out, "red_team", config, replace=args.force, again=True) as folder:
         ran = _ask(args, wish, pool)
         kept = [*pool, *(ran[0].kept if ran else [])]
         summary = _write(folder, kept, families, ran[0] if ran else None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from data.errors import BudgetEnded
 from data.folder import Folder, write_folder
 from data.formats.rows import Reject
-from data.records import Kind, Response, Task
+from data.records import Kind, Response, Task, digest
 from datagen.candidates import Setting, assign, shuffled
 from datagen.chat import spoken
 from datagen.drawing import COMMAND, STAGE, Draw, Rules, draw, opening, response
@@ -97,7 +97,8 @@ async def respond(
     """
     given = assign((one.prompt.id for one in asked), setup.ways, setup.n, setup.rules.seed)
     tally = Tally()
-    with write_folder(out, "respond", setup.config(), replace=force) as folder:
+    config = setup.config() | {"prompts": digest(sorted(given))}
+    with write_folder(out, "respond", config, replace=force, again=True) as folder:
         tasks, draws, refused = (
             folder.lines(name) for name in ("data/tasks.jsonl", "audit/responses.jsonl", "audit/rejected.jsonl")
         )
