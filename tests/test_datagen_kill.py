@@ -33,7 +33,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FakeServer]:
-    with fake_server("--latency-ms", "60", "--jitter-ms", "60") as running:
+    with fake_server("--latency-ms", "25", "--jitter-ms", "25") as running:
         yield running
 
 
@@ -86,7 +86,7 @@ def kill_until_done(
         process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             # the run gets shorter as the log fills; a kill near its end falls into the writing of the folder
-            _, said = process.communicate(timeout=rng.uniform(0.25, 0.6) * whole_s)
+            _, said = process.communicate(timeout=rng.uniform(0.25, 0.6) * whole_s if kills < KILLS else None)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
