@@ -219,7 +219,8 @@ def _summary(client: Client, log: RequestLog, cost_before: int, tokens_before: i
         "log": str(log.path),
     }
     if log.in_flight:
-        summary["possibly_paid_twice"] = len(log.in_flight)
+        twice = f"python -m datagen.requests {log.path} --state lost --cause killed"
+        summary["possibly_paid_twice"] = f"{len(log.in_flight)}, listed by {twice}"
     if client.pace.slowed:
         summary["slowed_down"] = client.pace.slowed
     return summary
