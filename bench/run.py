@@ -32,6 +32,9 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     ),
     "drain_sqlite": (["drain", "--rounds", "10"], ["drain"]),
     "novelty": (["novelty", "--rouge", "300"], ["novelty"]),
+    "asking": (["asking", "--requests", "2000", "--rounds", "1"], ["asking"]),
+    "storm": (["asking", "--storm", "--minutes", "1"], ["asking", "--storm"]),
+    "resume": (["resume", "--requests", "100000"], ["resume"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from data.errors import BadInput, Refused
-from data.manifest import MANIFEST, Manifest, make_manifest, spell, write_row_hashes
-from data.records import Record, canonical
+from data.errors import BadInput, ConcordError, Refused
+from data.manifest import MANIFEST, Manifest, make_manifest, read_manifest, spell, write_row_hashes
+from data.records import Record, canonical, digest
 
 SPLITS = ("train", "validation", "test")
 _TOLD = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
@@ -108,7 +108,9 @@ def readme(what: str, splits: Iterable[str], features: str = "") -> str:
 
 
 @contextlib.contextmanager
-def write_folder(out: Path, what: str, config: dict[str, Any], *, replace: bool = False) -> Iterator[Folder]:
+def write_folder(
+    out: Path, what: str, config: dict[str, Any], *, replace: bool = False, again: bool = False
+) -> Iterator[Folder]:
     """Write a folder whole: it appears at `out` when the block ends, or not at all.
 
     Args:
@@ -116,6 +118,8 @@ def write_folder(out: Path, what: str, config: dict[str, Any], *, replace: bool 
         what: the kind of folder, such as "export".
         config: the effective configuration, JSON types only; hashed into the digest.
         replace: put it in the place of a former one.
+        again: put it in the place of one that this very configuration made. For runs that go on from a log:
+            one that was killed after its folder was whole, and started again, makes the same folder.
 
     Raises:
         Refused: something else lies there, or another run is writing it now.
@@ -126,6 +130,7 @@ def write_folder(out: Path, what: str, config: dict[str, Any], *, replace: bool 
     with _disk_faults(out, always=True):
         out.parent.mkdir(parents=True, exist_ok=True)
         _restore(out, former)
+        replace = replace or (again and made_by(out, what, config))
         _may_write(out, replace)
         lock = _fresh(unfinished, out)
     whole = False
@@ -167,6 +172,15 @@ def _restore(out: Path, former: Path) -> None:
     if former.exists() and not out.exists():
         former.rename(out)
     shutil.rmtree(former, ignore_errors=True)
+
+
+def made_by(out: Path, what: str, config: dict[str, Any]) -> bool:
+    """Whether what lies there was written by this command with this configuration."""
+    try:
+        there = read_manifest(out)
+    except ConcordError:
+        return False
+    return there.what == what and digest(there.config) == digest(config)
 
 
 def _may_write(out: Path, replace: bool) -> None:

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from data.command import add_json, add_workspace, progress
-from data.errors import BadInput, ConcordError, one_line
+from data.errors import BadInput, one_line
 from data.folder import check_place
-from data.manifest import read_manifest
 from data.records import digest
 from datagen.budget import PICO, Price, asked_price, price_of, read_prices, usd
 from datagen.client import Client, Settings
@@ -123,19 +122,6 @@ def check(args: argparse.Namespace) -> None:
     known(args.templates)
 
 
-def same_run(args: argparse.Namespace, what: str, config: Mapping[str, Any]) -> bool:
-    """Whether --out holds this very run, and the log it was made with is there: it may be replaced by going on.
-
-    Args:
-        config: the effective configuration, with all that went in by its hash.
-    """
-    try:
-        there = read_manifest(args.out)
-    except ConcordError:
-        return False
-    return there.what == what and digest(there.config) == digest(dict(config)) and bool(args.log.exists())
-
-
 def template_hash(folder: Path | None) -> str | None:
     """One hash of all templates of a user's own; None where ours are used."""
     if folder is None:
@@ -212,7 +198,9 @@ def _show(plans: list[Plan], args: argparse.Namespace) -> None:
         ]
         finish({"dry_run": True, "stages": stages}, as_json=True)
         return
-    table = Table(title="Nothing was asked. Expected, second tries aside:", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title="Nothing was asked. Expected, second tries aside:", title_justify="left", box=None, pad_edge=False
+    )
     for name in ("stage", "model"):
         table.add_column(name)
     for name in ("requests", "prompt tokens", "answer tokens", "cost"):
@@ -243,7 +231,8 @@ def _summary(client: Client, log: RequestLog, cost_before: int, tokens_before: i
         "log": str(log.path),
     }
     if log.in_flight:
-        summary["possibly_paid_twice"] = len(log.in_flight)
+        twice = f"python -m datagen.requests {log.path} --state lost --cause killed"
+        summary["possibly_paid_twice"] = f"{len(log.in_flight)}, listed by {twice}"
     if client.pace.slowed:
         summary["slowed_down"] = client.pace.slowed
     return summary

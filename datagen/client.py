@@ -74,6 +74,8 @@ class Client:
         self._answered = answered
         self._structured = settings.structured
         self._running: dict[bytes, asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """What `each` has begun and not handed over: when its reader fails, they are ended with the client."""
         self._failed_in_a_row = 0
         self._reached = False
 
@@ -121,16 +123,27 @@ class Client:
                     except StopIteration:
                         more = False
                         break
-                    window.append((item, asyncio.ensure_future(work(item))))
+                    task = asyncio.ensure_future(work(item))
+                    self._tasks.add(task)
+                    window.append((item, task))
                 if not window:
                     break
-                item, task = window.popleft()
+                item, task = window[0]
+                if not task.done():
+                    await asyncio.wait((task,))  # a plain await would hand a Ctrl-C on to an answer under way
+                window.popleft()
+                self._tasks.discard(task)
                 try:
-                    result = await task
+                    result = task.result()
                 except BudgetEnded as error:
                     ended = ended or error
                     continue
                 yield item, result
+        except GeneratorExit:  # the reader has enough; the client goes on
+            raise
+        except BaseException:
+            self._halt()
+            raise
         finally:
             await self._drain([task for _, task in window])
         if ended is not None:
@@ -312,6 +325,12 @@ class Client:
         if self.stopped is not None:
             raise self.stopped
 
+    def _halt(self) -> None:
+        """Send nothing more: the run was stopped, or cannot go on."""
+        if self.stopped is None:
+            self.stopped = ModelError("the run was stopped; run the same command again to go on")
+        self.pace.close(self.stopped)
+
     async def _drain(self, tasks: list[asyncio.Task[Any]]) -> None:
         """Wait for the answers that are under way, since they are paid for; end everything else."""
         loop = asyncio.get_running_loop()
@@ -322,6 +341,7 @@ class Client:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.difference_update(tasks)
 
     def _count(self, request: Request, answer: Answer) -> None:
         self.counts[request.stage, answer.fault or "good"] += 1
@@ -331,6 +351,8 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._halt()
+        await self._drain([*self._tasks])
         await self.provider.__aexit__()
 
 

@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     from data.folder import write_folder
     from data.formats.rows import Reject
     from data.records import digest
-    from datagen.asking import run, same_run
+    from datagen.asking import run
     from datagen.prompt_files import read_prompts
     from datagen.revision_folder import Wanted, ask_all, write
     from datagen.revision_plan import config, plan
@@ -85,16 +85,10 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         run(args, plans, work)
         return 0
-    held = config(
-        settings,
-        all_steps=args.all_steps,
-        step_by_step=args.step_by_step,
-        project=args.project,
-        prompts=digest([prompt.plain() for prompt in wanted.prompts]),
-        helpful=[digest([prompt.plain() for prompt in wanted.helpful]), args.helpful_samples],
-    )
-    again = args.force or same_run(args, "constitutional", held)
-    with write_folder(args.out, "constitutional", held, replace=again) as folder:
+    asked_of = digest([[prompt.plain() for prompt in given] for given in (wanted.prompts, wanted.helpful)])
+    shape = {name: getattr(args, name) for name in ("all_steps", "step_by_step", "project", "helpful_samples")}
+    held = config(settings, **shape, prompts=asked_of)
+    with write_folder(args.out, "constitutional", held, replace=args.force, again=args.log.exists()) as folder:
         ran = run(args, plans, work)
         assert ran is not None, "only a dry run asks nothing"
         made, asked = ran

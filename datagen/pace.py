@@ -3,10 +3,10 @@
 Nobody knows a server's limits better than the server, so they are learnt. Pressure is a 429 or 503, or a header
 that says nothing is left. Between two moments when a server had nothing left, it gave exactly what its limit
 allows: answers divided by time is the rate, whatever its burst. So after the first pressure the number in flight
-starts again at one and doubles (the slow start of TCP, RFC 5681) until the second; then requests leave evenly at
-98% of what was measured, creeping up until the next. A refusal of what left before the last pressure says
-nothing new: it only waits. A server that makes one wait long counts by the minute; there the answers of the
-last minute are the rate.
+starts again at one and grows by half with each answer (after TCP's slow start, RFC 5681) until the second; then
+requests leave evenly at 98% of what was measured, creeping up until the next. A refusal of what left before the
+last pressure says nothing new: it only waits. A server that makes one wait long counts by the minute; there the
+answers of the last minute are the rate.
 """
 
 import asyncio
@@ -25,8 +25,9 @@ BELOW = 0.98  # of the measured rate is asked for
 CREEP = 0.00004  # per answer, and the more the longer nothing was refused
 LONG_S = 10.0  # a wait that no limit by the second asks for: this server counts by the minute
 MINUTE_S = 60.0
-START = 4  # in flight at first; it doubles from answer to answer
-ENOUGH = 20  # answers between two pressures that make a measurement
+START = 4  # in flight at first; each answer adds half of one more
+ENOUGH = 20  # answers between two pressures that make a measurement,
+SPAN_S = 1.0  # over at least so long
 BURST_S = 0.25  # of the rate may leave at once after a lull
 
 
@@ -55,7 +56,7 @@ class Pace:
         self._came: deque[float] = deque(maxlen=50_000)  # when the answers came
         self._by_minute = False
         self._dry: deque[tuple[float, int]] = deque(maxlen=100)  # when nothing was left, and the answers by then
-        self._probing = True
+        self._overloaded = False
         self._room: float = float("inf")  # requests left by the last header, less those sent since
         self._next_at = self._next_tokens_at = float("-inf")
         self._waiting: deque[tuple[asyncio.Future[float], int]] = deque()
@@ -97,7 +98,7 @@ class Pace:
         self._crept += 1
         self._barren = 0
         if self.limit < self.most:
-            self.limit = min(self.limit + (1 if self._probing else 1 / UP_EVERY), self.most)
+            self.limit = min(self.limit + (1 / UP_EVERY if self._overloaded else 1 / 2), self.most)
         if self.rate is not None and self.rate != self._top_rate:
             self.rate = min(self.rate * (1 + CREEP * (1 + self._crept / 100)), self._top_rate or float("inf"))
         left = headers.get("x-ratelimit-remaining-requests", "")
@@ -132,17 +133,18 @@ class Pace:
         self._pause(now, wait_s)
         self._barren += 1
         if not by_rate:
-            self.limit = max(1.0, self.limit * DOWN)
+            self.limit, self._overloaded = max(1.0, self.limit * DOWN), True
             return
         self._by_minute = self._by_minute or wait_s > LONG_S
-        since = next((at for at in reversed(self._dry) if self._answers - at[1] >= ENOUGH), None)
+        long_ago = (at for at in reversed(self._dry) if self._answers - at[1] >= ENOUGH and now - at[0] >= SPAN_S)
+        since = next(long_ago, None)
         last_minute = sum(at > now - MINUTE_S for at in self._came) if self._by_minute else 0
         if since is not None or last_minute >= ENOUGH:
-            measured = (self._answers - since[1]) / max(now - since[0], 1e-3) if since else 0.0
+            measured = (self._answers - since[1]) / (now - since[0]) if since else 0.0
             measured = max(measured, last_minute / MINUTE_S)
             self.rate = min(measured * BELOW, self._top_rate or float("inf"))
-            self.limit, self._probing = float(self.most), False
-        elif self._probing:
+        else:
+            self._pause(now, FIRST_GUESS_S)
             self.limit = max(1.0, self.limit / 2 if self._dry else 1.0)
         self._dry.append((now, self._answers))
         self._crept = 0

@@ -17,11 +17,13 @@ import asyncio
 import fcntl
 import sqlite3
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.errors import BadInput, Refused, StoreError, one_line
+from data.records import canonical
 
 VERSION = 1
 STATES = ("sent", "answered", "rejected", "free", "lost")
@@ -178,6 +180,20 @@ class RequestLog:
             " GROUP BY stage, state, cause ORDER BY stage, state, cause"
         )
         return [(stage, STATES[state], cause, n, tokens, cost) for stage, state, cause, n, tokens, cost in rows]
+
+    def listed(self, state: str | None, cause: str | None) -> Iterator[bytes]:
+        """The attempts that ended so, oldest first, a JSON line each: what they cost, and the body that came."""
+        rows = self._read.execute(
+            "SELECT key, stage, model, state, cause, tokens, cost, body FROM attempts LEFT JOIN replies USING (id)"
+            " WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR cause = ?2) ORDER BY id",
+            (None if state is None else STATES.index(state), cause),
+        )
+        for key, stage, model, ended, why, tokens, cost, body in rows:
+            line = {"key": key.hex(), "stage": stage, "model": model, "state": STATES[ended], "cause": why}
+            line |= {"tokens": tokens, "picodollars": cost}
+            if body is not None:
+                line["body"] = body.decode("utf-8", "replace")
+            yield canonical(line)
 
     def close(self) -> None:
         """Finish writing and let go of the file."""

@@ -70,7 +70,7 @@ def _in_range(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the prompts, ask, write the folder, print the summary."""
     args = arguments(argv)
-    from datagen.asking import run, same_run
+    from datagen.asking import run
     from datagen.candidates import limit, settings
     from datagen.drawing import Rules
     from datagen.prompt_files import read_asked
@@ -97,10 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     setup = Setup(ways, rules, args.n, args.least, args.kind, args.project, args.overlap, args.turns)
     stopped: list[str] = []
-    again = args.force or same_run(args, "respond", setup.config(asked))
+    again = args.log.exists()
 
     async def work(client: Any) -> dict[str, Any]:
-        return await respond(client, asked, setup, args.out, again, rejected, shares, stopped)
+        return await respond(client, asked, setup, args.out, args.force, again, rejected, shares, stopped)
 
     done = run(args, plans(asked, setup), work)
     if done is None:

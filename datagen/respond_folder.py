@@ -36,11 +36,10 @@ class Setup(NamedTuple):
     overlap: int
     turns: int = 1
 
-    def config(self, asked: Iterable[Asked]) -> dict[str, Any]:
-        """The effective configuration, as the manifest keeps it, with what is asked by its hash."""
+    def config(self) -> dict[str, Any]:
+        """The effective configuration, as the manifest keeps it."""
         rules = self.rules
         return {
-            "prompts": digest([[one.prompt.plain(), one.followups] for one in asked]),
             "settings": [list(way) for way in self.ways],
             "n": self.n,
             "least": self.least,
@@ -82,6 +81,7 @@ async def respond(
     setup: Setup,
     out: Path,
     force: bool,
+    again: bool,
     rejected: Iterable[Reject],
     shares: Sequence[Share],
     stopped: list[str],
@@ -89,6 +89,7 @@ async def respond(
     """Ask for every prompt's candidates and write the folder; returns the summary.
 
     Args:
+        force, again: which former folder may be replaced: any of ours, or this very run's.
         rejected: the lines of the prompt files that could not be used.
         shares: the strata of the sample, where there was one.
         stopped: gets the reason where the budget ended before the prompts did; what is whole is written.
@@ -98,7 +99,8 @@ async def respond(
     """
     given = assign((one.prompt.id for one in asked), setup.ways, setup.n, setup.rules.seed)
     tally = Tally()
-    with write_folder(out, "respond", setup.config(asked), replace=force) as folder:
+    config = setup.config() | {"prompts": digest([[one.prompt.plain(), one.followups] for one in asked])}
+    with write_folder(out, "respond", config, replace=force, again=again) as folder:
         tasks, draws, refused = (
             folder.lines(name) for name in ("data/tasks.jsonl", "audit/responses.jsonl", "audit/rejected.jsonl")
         )

@@ -150,10 +150,10 @@ def _sha256(path: Path) -> str:
 def _may_write(args: Namespace, config: dict[str, Any]) -> None:
     """A folder that holds another run is refused before anything is paid for."""
     from data.errors import Refused
+    from data.folder import made_by
     from data.manifest import MANIFEST
-    from datagen.asking import same_run
 
-    if args.dry_run or args.force or same_run(args, "self_instruct", config):
+    if args.dry_run or args.force or (args.log.exists() and made_by(args.out, "self_instruct", config)):
         return
     if (args.out / MANIFEST).exists():
         raise Refused(

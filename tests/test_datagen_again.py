@@ -1,5 +1,7 @@
 """The same command again: it goes on after the budget ended, asks nothing twice, and never puts another run away."""
 
+import asyncio
+import gc
 import json
 import os
 from collections.abc import Callable
@@ -12,6 +14,8 @@ from fake import FakeServer, fake_server
 
 from data.errors import BadInput, ConcordError, Refused
 from data.manifest import read_manifest
+from datagen.client import Client, Settings
+from datagen.request import Request
 from datagen.request_log import RequestLog
 from datagen.validate import same_model
 
@@ -111,6 +115,60 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_asked(
         run(command)
     assert server.counts()["requests"] == 0
     assert os.listdir(tmp_path / "out") == ["somebody's"]
+
+
+def test_a_run_that_is_stopped_sends_nothing_more_and_keeps_what_was_under_way(tmp_path: Path) -> None:
+    with fake_server("--plain", "--latency-ms", "200") as slow:
+        log = RequestLog(tmp_path / "log.db")
+
+        async def run() -> None:
+            async with Client(Settings(slow.url, "none", concurrency=4), log) as client:
+                async for _ in client.each(range(100), lambda n: client.ask(question(n))):
+                    pass
+
+        async def stopped_early() -> None:
+            running = asyncio.ensure_future(run())
+            while not slow.counts(keys=False)["answered"]:
+                await asyncio.sleep(0.02)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+
+        asyncio.run(stopped_early())
+        asked = slow.counts()["requests"]
+        assert asked == len(log) <= 12  # those under way, not the many that waited for their turn
+        log.close()
+        assert not open_attempts(tmp_path / "log.db")
+
+
+def test_where_the_reader_of_answers_fails_nothing_is_left_running(tmp_path: Path, server: FakeServer) -> None:
+    log = RequestLog(tmp_path / "log.db")
+    forgotten: list[Any] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: forgotten.append(what))
+        async with Client(Settings(server.url, "none", concurrency=8), log) as client:
+            async for _ in client.each(range(50), lambda n: client.ask(question(n))):
+                raise OSError("no room for the first answer")
+
+    with pytest.raises(OSError, match="no room"):
+        asyncio.run(run())
+    gc.collect()
+    assert not forgotten
+    log.close()
+    assert not open_attempts(tmp_path / "log.db")
+
+
+def open_attempts(path: Path) -> int:
+    """How many requests a log has without an outcome."""
+    log = RequestLog(path)
+    log.close()
+    return len(log.in_flight)
+
+
+def question(n: int) -> Request:
+    """A short question like no other."""
+    return Request("fake", [{"role": "user", "content": f"Name a thing beginning with letter {n}."}])
 
 
 def test_a_log_where_no_file_can_be_is_said_in_one_line(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import sys
 import textwrap
 from pathlib import Path
 
+import orjson
 import pytest
 from conftest import ROOT
 
-from data.errors import BadInput, Refused, StoreError
+from data.errors import BadInput, NotThere, Refused, StoreError
 from datagen.request import Request
 from datagen.request_log import ANSWERED, FREE, LOST, REJECTED, RequestLog, Spent
 
@@ -154,3 +155,34 @@ def test_everything_that_shapes_an_answer_is_in_its_key() -> None:
     assert len(keys) == len(others) + 2
     same = base._replace(stage="other", accept=frozenset({"refusal"}), params={"seed": 3, "temperature": 1})
     assert same.key("http://a/v1") == base.key("http://a/v1")
+
+
+def test_the_log_is_listed_by_state_and_cause_with_the_body_that_came(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from datagen import requests
+
+    log = RequestLog(tmp_path / "log.db")
+    fill(log, FREE, REJECTED, LOST, ANSWERED)
+    log.close()
+    path = str(tmp_path / "log.db")
+    assert requests.main([path]) == 0
+    assert "stage: rejected, cause" in capsys.readouterr().out
+    assert requests.main([path, "--state", "rejected"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert orjson.loads(line) == {
+        "key": KEY.hex(),
+        "stage": "stage",
+        "model": "model",
+        "state": "rejected",
+        "cause": "cause",
+        "tokens": 7,
+        "picodollars": 70,
+        "body": "body 1",
+    }
+    assert requests.main([path, "--cause", "cause"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    with pytest.raises(BadInput, match="did you mean 'cause'"):
+        requests.main([path, "--cause", "caus"])
+    with pytest.raises(NotThere, match="is not there"):
+        requests.main([str(tmp_path / "none.db")])

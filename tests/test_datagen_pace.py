@@ -60,9 +60,9 @@ async def storm(requests: int, concurrency: int, rate: float, latency: float, to
 
 
 @pytest.mark.parametrize("told", ["nothing", "seconds", "exact", "headers"])
-@pytest.mark.parametrize(("rate", "latency"), [(10, 0.05), (20, 0.5)])
+@pytest.mark.parametrize(("rate", "latency"), [(10, 0.05), (50, 0.05), (20, 0.5)])
 def test_a_storm_of_refusals_is_ridden_out(rate: float, latency: float, told: str) -> None:
-    used, wasted = run(storm(int(rate * 600), 200, rate, latency, told))
+    used, wasted = run(storm(int(rate * 300), 200, rate, latency, told))
     assert used >= 0.9
     assert wasted < 0.02
 
@@ -125,7 +125,7 @@ def test_a_pause_is_shared_by_all_and_refusals_of_what_had_already_left_slow_not
 def test_an_overload_lowers_the_number_in_flight_to_three_quarters() -> None:
     async def main() -> None:
         pace = Pace(4, clock=asyncio.get_running_loop().time)
-        pace.limit, pace.most, pace._probing = 40.0, 40, False
+        pace.limit, pace.most = 40.0, 40
         pace.pressed(await pace.enter(1), 1.0, by_rate=False)
         assert pace.limit == 30
         for _ in range(25):

@@ -260,3 +260,18 @@ def test_a_folder_can_be_moved_and_copied(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "out", tmp_path / "copy")
     (tmp_path / "out").rename(tmp_path / "moved")
     assert verify_folder(tmp_path / "moved") == verify_folder(tmp_path / "copy") == []
+
+
+def test_what_the_same_configuration_made_may_be_made_again_and_nothing_else(tmp_path: Path) -> None:
+    """A run that was killed when its folder was whole, started again, ends with that folder."""
+    out = tmp_path / "out"
+    with write_folder(out, "run", {"seed": 1}, again=True) as folder:
+        folder.write("data/train.jsonl", [{"n": 1}])
+    with write_folder(out, "run", {"seed": 1}, again=True) as folder:
+        folder.write("data/train.jsonl", [{"n": 2}])
+    assert (out / "data/train.jsonl").read_bytes() == b'{"n":2}\n'
+    for what, config in (("run", {"seed": 2}), ("other", {"seed": 1})):
+        with pytest.raises(Refused, match="is there already"), write_folder(out, what, config, again=True):
+            pass
+    with pytest.raises(Refused, match="is there already"), write_folder(out, "run", {"seed": 1}):
+        pass
