@@ -220,6 +220,8 @@ def _summary(client: Client, log: RequestLog, cost_before: int, tokens_before: i
     stages: dict[str, dict[str, int]] = {}
     for (stage, what), n in sorted(client.counts.items()):
         stages.setdefault(stage, {})[what] = n
+    for (stage, fault), n in sorted(client.sender.retried.items()):
+        stages.setdefault(stage, {})[f"retried: {fault}"] = n
     asked = sum(held.get("asked", 0) for held in stages.values())
     summary: dict[str, Any] = {
         "requests_sent": asked,
@@ -233,6 +235,6 @@ def _summary(client: Client, log: RequestLog, cost_before: int, tokens_before: i
     if log.in_flight:
         twice = f"python -m datagen.requests {log.path} --state lost --cause killed"
         summary["possibly_paid_twice"] = f"{len(log.in_flight)}, listed by {twice}"
-    if client.pace.slowed:
-        summary["slowed_down"] = client.pace.slowed
+    if client.sender.pace.slowed:
+        summary["slowed_down"] = client.sender.pace.slowed
     return summary

@@ -55,6 +55,7 @@ class Pace:
         self._answers = self._crept = self._barren = 0  # all; since the last pressure; pressures since an answer
         self._came: deque[float] = deque(maxlen=50_000)  # when the answers came
         self._by_minute = False
+        self._slowed_at = float("-inf")
         self._dry: deque[tuple[float, int]] = deque(maxlen=100)  # when nothing was left, and the answers by then
         self._overloaded = False
         self._room: float = float("inf")  # requests left by the last header, less those sent since
@@ -108,23 +109,29 @@ class Pace:
                 self._pressure(self.clock(), None, True)
                 self._room = 1  # after the pause one may look whether there is more
 
-    def pressed(self, left_at: float, wait_s: float | None, by_rate: bool) -> None:
+    def pressed(self, left_at: float, wait_s: float | None, by_rate: bool) -> bool:
         """The server refused what left at `left_at`: pause all for `wait_s`, its Retry-After, and slow down.
 
         Args:
             wait_s: None where the server did not say; then the pause grows with each refusal in a row.
             by_rate: a limit of requests or tokens a minute; else of requests at once, or an overload.
+
+        Returns:
+            Whether that was news: it left after the last time the server asked for less.
         """
         now = self.clock()
-        if not self._dry or left_at > self._dry[-1][0]:
+        news = left_at > self._slowed_at
+        if news:
             self._pressure(now, wait_s, by_rate)
         elif wait_s is not None:
             self._pause(now, wait_s)
         self._pump()
+        return news
 
     def _pressure(self, now: float, wait_s: float | None, by_rate: bool) -> None:
         """One moment of nothing left: measure since the last, and pause."""
         self.slowed += 1
+        self._slowed_at = now
         guess = min(FIRST_GUESS_S * 2**self._barren, LONGEST_GUESS_S)
         if self._barren or wait_s is None:
             # A short Retry-After that was heeded in vain is not believed twice.

@@ -112,7 +112,7 @@ CAP = 5000  # tokens; ninety answers would take some 7,000
 @pytest.mark.parametrize("fault", ["no_choices=0.3", "close=0.3", "server_error=0.3", "no_usage=0.5", "hang=0.05"])
 def test_the_cap_holds_with_every_retry_counted(tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's own count of tokens, of all it answered, stays below the cap."""
-    monkeypatch.setattr("datagen.client.BACKOFF_S", 0.001)
+    monkeypatch.setattr("datagen.sending.BACKOFF_S", 0.001)
     with fake_server("--plain", "--fault", fault) as faulty:
         requests = [question(n, max_tokens=60) for n in range(90)]
         ran = Ran(faulty.url, tmp_path / "log.db", requests, max_tokens_total=CAP, concurrency=8, timeout_s=0.5)

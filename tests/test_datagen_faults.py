@@ -14,7 +14,6 @@ import pytest
 from fake import FakeServer, fake_server
 
 from data.errors import ModelError
-from datagen import client as client_module
 from datagen.client import Client, Settings
 from datagen.fake.faults import FAULTS as KNOWN
 from datagen.request import Answer, Request
@@ -108,10 +107,10 @@ def server() -> Iterator[FakeServer]:
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses a test can wait for; how long they are in earnest is held in test_datagen_pace.py."""
-    monkeypatch.setattr(client_module, "BACKOFF_S", 0.001)
-    monkeypatch.setattr(client_module, "WAIT_TRIES", 3)
-    monkeypatch.setattr(client_module, "NEVER_REACHED", 2)
-    monkeypatch.setattr(client_module, "FAILURES_IN_A_ROW", 5)
+    monkeypatch.setattr("datagen.sending.BACKOFF_S", 0.001)
+    monkeypatch.setattr("datagen.client.WAIT_TRIES", 3)
+    monkeypatch.setattr("datagen.sending.NEVER_REACHED", 2)
+    monkeypatch.setattr("datagen.sending.FAILURES_IN_A_ROW", 5)
     monkeypatch.setattr("datagen.pace.LONGEST_PAUSE_S", 0.01)
     monkeypatch.setattr("datagen.pace.FIRST_GUESS_S", 0.001)
     monkeypatch.setattr("datagen.pace.LONGEST_GUESS_S", 0.01)
@@ -204,7 +203,7 @@ def test_json_that_does_not_fit_is_repaired_by_saying_what_was_wrong(
     log.close()
     good = [answer for answer in answers if answer.fault is None]
     assert all(isinstance(answer.value["topic"], str) for answer in good)
-    assert client.counts["ask", f"retried: {OUTCOMES[fault]}"] > 0
+    assert client.sender.retried["ask", OUTCOMES[fault]] > 0
     assert len(good) > at_once
     assert len(good) == client.counts["ask", "good"]
 
