@@ -153,6 +153,20 @@ def write_folder(
         os.close(lock)
 
 
+def check_place(out: Path, *, replace: bool = False) -> None:
+    """Say before any work what write_folder would say at its beginning: a place that is taken or cannot be written.
+
+    Raises:
+        Refused, BadInput: as write_folder does.
+    """
+    out = Path(os.path.abspath(out))
+    with _disk_faults(out, always=True):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _may_write(out, replace)
+    if not os.access(out.parent, os.W_OK):
+        raise BadInput(f"{out} cannot be written: {out.parent} may not be changed; name another folder")
+
+
 def _restore(out: Path, former: Path) -> None:
     """Undo a replacement that was killed between its two renames; take away what a finished one left."""
     if former.exists() and not out.exists():

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from data.command import add_json, add_workspace, progress
 from data.errors import BadInput, one_line
+from data.folder import check_place
+from data.records import digest
 from datagen.budget import PICO, Price, asked_price, price_of, read_prices, usd
 from datagen.client import Client, Settings
 from datagen.provider import checked_url
@@ -86,6 +88,7 @@ def run(
     if args.dry_run:
         _show(plans, args)
         return None
+    check_place(args.out, replace=True)  # before anything is paid for
     log = RequestLog(args.log)
     try:
         return asyncio.run(_run(settings, log, plans, work))
@@ -117,6 +120,13 @@ def check(args: argparse.Namespace) -> None:
     args.out = args.out or args.workspace / args.command
     args.log = args.log or args.out.with_name(args.out.name + ".requests.db")
     known(args.templates)
+
+
+def template_hash(folder: Path | None) -> str | None:
+    """One hash of all templates of a user's own; None where ours are used."""
+    if folder is None:
+        return None
+    return digest([[path.name, path.read_text(encoding="utf-8")] for path in sorted(folder.glob("*.jinja"))])
 
 
 def _settings(args: argparse.Namespace, models: set[str]) -> Settings:
@@ -188,7 +198,9 @@ def _show(plans: list[Plan], args: argparse.Namespace) -> None:
         ]
         finish({"dry_run": True, "stages": stages}, as_json=True)
         return
-    table = Table(title="Nothing was asked. At most:", title_justify="left", box=None, pad_edge=False)
+    table = Table(
+        title="Nothing was asked. Expected, second tries aside:", title_justify="left", box=None, pad_edge=False
+    )
     for name in ("stage", "model"):
         table.add_column(name)
     for name in ("requests", "prompt tokens", "answer tokens", "cost"):

@@ -10,7 +10,7 @@ Answer that comes back with a fault is rejected for good and the log keeps what 
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from data.errors import BudgetEnded
 from datagen.budget import Budget, worst_tokens
@@ -41,6 +41,8 @@ class Client:
         """(stage, what) to how often: asked, from_log, good, and each fault by its name."""
         self._answered = answered
         self._running: dict[bytes, asyncio.Future[None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """What `each` has begun and not handed over: when its reader fails, they are ended with the client."""
 
     async def ask(self, request: Request) -> Answer:
         """The answer to a request: from the log, else asked for, checked and logged.
@@ -86,18 +88,29 @@ class Client:
                     except StopIteration:
                         more = False
                         break
-                    window.append((item, asyncio.ensure_future(work(item))))
+                    task = asyncio.ensure_future(work(item))
+                    self._tasks.add(task)
+                    window.append((item, task))
                 if not window:
                     break
-                item, task = window.popleft()
+                item, task = window[0]
+                if not task.done():
+                    await asyncio.wait((task,))  # a plain await would hand a Ctrl-C on to an answer under way
+                window.popleft()
+                self._tasks.discard(task)
                 try:
-                    result = await task
+                    result = task.result()
                 except BudgetEnded as error:
                     ended = ended or error
                     continue
                 yield item, result
+        except GeneratorExit:  # the reader has enough; the client goes on
+            raise
+        except BaseException:
+            self.sender.halt()
+            raise
         finally:
-            await self.sender.drain([task for _, task in window], DRAIN_S)
+            await self._drain([task for _, task in window])
         if ended is not None:
             raise ended
 
@@ -149,6 +162,18 @@ class Client:
             self.sender.pace.leave()
         return outcome
 
+    async def _drain(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Wait for the answers that are under way, since they are paid for; end everything else."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DRAIN_S
+        while tasks and self.sender.pace.in_flight and loop.time() < until:
+            if not (await asyncio.wait(tasks, timeout=0.05, return_when=asyncio.FIRST_COMPLETED))[1]:
+                break
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.difference_update(tasks)
+
     def _count(self, request: Request, answer: Answer) -> None:
         self.counts[request.stage, answer.fault or "good"] += 1
         self._answered()
@@ -157,4 +182,6 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.sender.halt()
+        await self._drain([*self._tasks])
         await self.sender.provider.__aexit__()

@@ -85,10 +85,10 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         run(args, plans, work)
         return 0
-    asked_of = digest([prompt.id for prompt in (*wanted.prompts, *wanted.helpful)])
+    asked_of = digest([[prompt.plain() for prompt in given] for given in (wanted.prompts, wanted.helpful)])
     shape = {name: getattr(args, name) for name in ("all_steps", "step_by_step", "project", "helpful_samples")}
     held = config(settings, **shape, prompts=asked_of)
-    with write_folder(args.out, "constitutional", held, replace=args.force, again=True) as folder:
+    with write_folder(args.out, "constitutional", held, replace=args.force, again=args.log.exists()) as folder:
         ran = run(args, plans, work)
         assert ran is not None, "only a dry run asks nothing"
         made, asked = ran

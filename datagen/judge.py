@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.command import finish, parser
 from data.errors import BadInput, BudgetEnded, exit_status
-from datagen.asking import Plan, add_asking, check, rough_tokens, run
+from datagen.asking import Plan, add_asking, check, rough_tokens, run, template_hash
 
 if TYPE_CHECKING:
     from data.folder import Folder
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     """Read, ask, write."""
     args = arguments(argv)
     from data.folder import write_folder
-    from data.records import content_id
+    from data.records import digest
     from datagen.judging import asks_of
 
     tasks, rejects = _tasks(args)
@@ -108,16 +108,16 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         run(args, plans, lambda _: _nothing())
         return 0
-    config = _config(args, how) | {"tasks": content_id(*(task.id for task in tasks))}
-    with write_folder(args.out, "judged", config, replace=args.force, again=True) as folder:
+    held = _config(args, how) | {"tasks": digest([task.plain() for task in tasks])}
+    with write_folder(args.out, "judged", held, replace=args.force, again=args.log.exists()) as folder:
         done = run(args, plans, lambda client: _ask_all(client, tasks, asks, how))
         assert done is not None, "only --dry-run asks nothing"
         (said, stopped), asked = done
         summary = _write(folder, tasks, said, asks, rejects, how, args)
         if stopped:
             summary |= {"stopped": "the budget ended", "verdicts_not_asked": len(asks) - len(said)}
-        digest = folder.seal().digest
-    finish(summary | asked | {"digest": digest, "wrote": str(args.out)}, args.json)
+        sealed = folder.seal().digest
+    finish(summary | asked | {"digest": sealed, "wrote": str(args.out)}, args.json)
     return 0
 
 
@@ -168,7 +168,7 @@ def _config(args: argparse.Namespace, how: "Settings") -> dict[str, Any]:
         "constitutions": [{"label": c.label, "hash": c.hash} for c in how.constitutions],
         "clamp": list(how.clamp) if how.clamp else None,
     }
-    shape.pop("templates")  # their hashes stand in audit/judges.jsonl
+    shape["templates"] = template_hash(args.templates)
     return shape | {"project": args.project, "kind": args.kind, "human_share": args.human_share}
 
 

@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
     from data.folder import write_folder
     from datagen.adversarial import find_templates, read_templates
+    from datagen.asking import template_hash
 
     own = args.red_team_templates
     made = read_templates(own) if own else find_templates(args.language)
@@ -70,12 +71,13 @@ def main(argv: list[str] | None = None) -> int:
     config = {
         "model": None if args.templates_only else args.model,
         "templates": made.hash,
+        "own_templates": template_hash(args.templates),
         "families": families,
         **{name: getattr(args, name) for name in ("num", "template_share", "temperature", "max_tokens", "seed")},
         "max_similarity": args.max_similarity,
         "server_seed": not args.no_server_seed,
     }
-    with write_folder(args.out, "red_team", config, replace=args.force, again=True) as folder:
+    with write_folder(args.out, "red_team", config, replace=args.force, again=args.log.exists()) as folder:
         ran = _ask(args, wish, pool)
         kept = [*pool, *(ran[0].kept if ran else [])]
         summary = _write(folder, kept, families, ran[0] if ran else None)

@@ -60,8 +60,11 @@ class RequestLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _only_one(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _only_one(path)
+        except OSError as error:
+            raise BadInput(f"{path} cannot be written: {error.strerror}; name another log with --log") from None
         try:
             self._db = _open(path)
             self._answered, self._rejected, self.in_flight, self.spent = _take_stock(self._db)
@@ -252,7 +255,7 @@ def _only_one(path: Path) -> Any:
     lock = path.with_name(path.name + ".lock").open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         lock.close()
         raise Refused(f"{path} is in use by another run; wait for it, or name another with --log") from None
     return lock

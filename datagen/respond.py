@@ -97,9 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     setup = Setup(ways, rules, args.n, args.least, args.kind, args.project, args.overlap, args.turns)
     stopped: list[str] = []
+    again = args.log.exists()
 
     async def work(client: Any) -> dict[str, Any]:
-        return await respond(client, asked, setup, args.out, args.force, rejected, shares, stopped)
+        return await respond(client, asked, setup, args.out, args.force, again, rejected, shares, stopped)
 
     done = run(args, plans(asked, setup), work)
     if done is None:

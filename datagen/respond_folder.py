@@ -81,6 +81,7 @@ async def respond(
     setup: Setup,
     out: Path,
     force: bool,
+    again: bool,
     rejected: Iterable[Reject],
     shares: Sequence[Share],
     stopped: list[str],
@@ -88,6 +89,7 @@ async def respond(
     """Ask for every prompt's candidates and write the folder; returns the summary.
 
     Args:
+        force, again: which former folder may be replaced: any of ours, or this very run's.
         rejected: the lines of the prompt files that could not be used.
         shares: the strata of the sample, where there was one.
         stopped: gets the reason where the budget ended before the prompts did; what is whole is written.
@@ -97,8 +99,8 @@ async def respond(
     """
     given = assign((one.prompt.id for one in asked), setup.ways, setup.n, setup.rules.seed)
     tally = Tally()
-    config = setup.config() | {"prompts": digest(sorted(given))}
-    with write_folder(out, "respond", config, replace=force, again=True) as folder:
+    config = setup.config() | {"prompts": digest([[one.prompt.plain(), one.followups] for one in asked])}
+    with write_folder(out, "respond", config, replace=force, again=again) as folder:
         tasks, draws, refused = (
             folder.lines(name) for name in ("data/tasks.jsonl", "audit/responses.jsonl", "audit/rejected.jsonl")
         )

@@ -153,10 +153,12 @@ def _may_write(args: Namespace, config: dict[str, Any]) -> None:
     from data.folder import made_by
     from data.manifest import MANIFEST
 
-    if args.dry_run or args.force or made_by(args.out, "self_instruct", config):
+    if args.dry_run or args.force or (args.log.exists() and made_by(args.out, "self_instruct", config)):
         return
     if (args.out / MANIFEST).exists():
-        raise Refused(f"{args.out} holds a run with other settings; name another --out, or replace it with --force")
+        raise Refused(
+            f"{args.out} holds a run with other settings or another log; name another --out, or replace it with --force"
+        )
 
 
 def _plans(steps: "Steps", growth: "Growth") -> list["Plan"]:

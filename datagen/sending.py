@@ -1,6 +1,5 @@
 """One attempt: the request as it goes over the wire, what came of it, and what that means for all the others."""
 
-import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -96,6 +95,12 @@ class Sender:
         """Raise what stopped the run, if anything did."""
         if self.stopped is not None:
             raise self.stopped
+
+    def halt(self) -> None:
+        """Send nothing more: the run was stopped, or is over."""
+        if self.stopped is None:
+            self.stopped = ModelError("the run was stopped; run the same command again to go on")
+        self.pace.close(self.stopped)
 
     def body(self, request: Request, said: list[dict[str, str]], paid_for: int) -> bytes:
         """The request as it goes over the wire.
@@ -212,14 +217,3 @@ class Sender:
         weaker = {"schema": "object", "object": "none"}.get(self._structured)
         self._structured = weaker or self._structured
         return weaker is not None
-
-    async def drain(self, tasks: list[asyncio.Task[object]], longest_s: float) -> None:
-        """Wait for the answers that are under way, since they are paid for; end everything else."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + longest_s
-        while tasks and self.pace.in_flight and loop.time() < until:
-            if not (await asyncio.wait(tasks, timeout=0.05, return_when=asyncio.FIRST_COMPLETED))[1]:
-                break
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -141,7 +141,7 @@ def looks_like_refusal(text: str) -> bool:
 
 
 def same_model(asked: str, served: str) -> bool:
-    """Whether the name a server gives is the model asked for: the same, a dated version of it, or its file's name."""
+    """Whether the name a server gives is the model asked for: the same, a dated version, its main branch or file."""
     one, other = (name.lower().removesuffix(".gguf") for name in (asked, served))
     if one == other or one.rpartition("/")[2] == other.rpartition("/")[2]:
         return True
@@ -149,7 +149,7 @@ def same_model(asked: str, served: str) -> bool:
     return (
         bool(shorter)
         and longer.startswith(shorter)
-        and bool(re.match(r"(:latest|[-@]\d[\d.-]*)$", longer[len(shorter) :]))
+        and bool(re.match(r"(:latest|@main|[-@]\d[\d.-]*)$", longer[len(shorter) :]))
     )
 
 
