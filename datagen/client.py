@@ -27,7 +27,6 @@ R = TypeVar("R")
 
 PAID_TRIES = 3  # answers paid for one request: the first, and two for the policies retry and repair
 WAIT_TRIES = 8  # failures of one request before it is rejected; a rate limit does not count
-STOPPED = "the run was stopped; run the same command again to go on"
 DRAIN_S = 20.0  # how long answers under way are waited for (they are paid) when the run must stop
 
 
@@ -108,7 +107,7 @@ class Client:
         except GeneratorExit:  # the reader has enough; the client goes on
             raise
         except BaseException:
-            self.sender.halt(STOPPED)
+            self.sender.halt()
             raise
         finally:
             await self._drain([task for _, task in window])
@@ -163,6 +162,19 @@ class Client:
             self.sender.pace.leave()
         return outcome
 
+    async def _drain(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Wait for the answers that are under way, since they are paid for; end everything else."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + DRAIN_S
+        while self.sender.pace.in_flight and loop.time() < until:
+            if not (begun := [task for task in tasks if not task.done()]):
+                break
+            await asyncio.wait(begun, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.difference_update(tasks)
+
     def _count(self, request: Request, answer: Answer) -> None:
         self.counts[request.stage, answer.fault or "good"] += 1
         self._answered()
@@ -170,11 +182,7 @@ class Client:
     async def __aenter__(self) -> "Client":
         return self
 
-    async def _drain(self, tasks: list[asyncio.Task[Any]]) -> None:
-        await self.sender.drain(tasks, DRAIN_S)
-        self._tasks.difference_update(tasks)
-
     async def __aexit__(self, *_: object) -> None:
-        self.sender.halt(STOPPED)
+        self.sender.halt()
         await self._drain([*self._tasks])
         await self.sender.provider.__aexit__()

@@ -1,6 +1,5 @@
 """One attempt: the request as it goes over the wire, what came of it, and what that means for all the others."""
 
-import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -97,6 +96,12 @@ class Sender:
         if self.stopped is not None:
             raise self.stopped
 
+    def halt(self) -> None:
+        """Send nothing more: the run was stopped, or is over."""
+        if self.stopped is None:
+            self.stopped = ModelError("the run was stopped; run the same command again to go on")
+        self.pace.close(self.stopped)
+
     def body(self, request: Request, said: list[dict[str, str]], paid_for: int) -> bytes:
         """The request as it goes over the wire.
 
@@ -191,14 +196,10 @@ class Sender:
 
     def _stop(self, state: int, fault: str, detail: str, line: str) -> Outcome:
         """End the run: what waits for its turn is told, what is under way is let finish."""
-        self.halt(line)
-        return Outcome(state, fault, detail)
-
-    def halt(self, line: str) -> None:
-        """Send nothing more: what waits for its turn gets a ModelError with this line, unless there was one before."""
         if self.stopped is None:
             self.stopped = ModelError(line)
             self.pace.close(self.stopped)
+        return Outcome(state, fault, detail)
 
     def _remedy(self, request: Request, fault: str, words: str) -> str:
         remedy = {
@@ -216,15 +217,3 @@ class Sender:
         weaker = {"schema": "object", "object": "none"}.get(self._structured)
         self._structured = weaker or self._structured
         return weaker is not None
-
-    async def drain(self, tasks: list[asyncio.Task[object]], longest_s: float) -> None:
-        """Wait for the answers that are under way, since they are paid for; end everything else."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + longest_s
-        while self.pace.in_flight and loop.time() < until:
-            if not (waited_for := [task for task in tasks if not task.done()]):
-                break
-            await asyncio.wait(waited_for, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
