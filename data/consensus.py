@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data.errors import BadInput
-from data.vote_table import Floats, VoteTable, add_up, expect, runner, vote_shares, vote_table
+from data.parallel import in_order
+from data.vote_table import Floats, VoteTable, add_up, expect, vote_shares, vote_table
 
 Model = Literal["full", "one-coin"]
 
@@ -108,7 +109,7 @@ def dawid_skene(
     if not 0 <= smoothing < float("inf"):
         raise BadInput(f"dawid-skene: smoothing is {smoothing}; give a finite number of at least 0")
     votes = vote_table(item, annotator, label, count, classes, turned)
-    with runner(len(votes.blocks), threads) as each:
+    with in_order(len(votes.blocks), threads) as each:
 
         def passed(point: _Point) -> _Step:
             cells, common = votes.by_cell(_log(point.confusion)), _log(point.prevalence)

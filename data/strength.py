@@ -118,7 +118,8 @@ def tally(
     else:
         there, place = np.unique(cell // 3, return_inverse=True)
         sums = np.bincount(place * 3 + cell % 3, given, len(there) * 3).reshape(-1, 3)
-    return Pairs(there // count, there % count, *(np.ascontiguousarray(sums[:, k]) for k in (1, 0, 2)))
+    tied, won, lost = np.ascontiguousarray(sums.T, dtype=np.float64)
+    return Pairs(there // count, there % count, won, tied, lost)
 
 
 def bradley_terry(

@@ -8,15 +8,15 @@ intervals at every number of threads.
 Source: B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from data.errors import BadInput
 from data.pair_likelihood import Floats, Pairs, Shape, climb, climb_many
+from data.parallel import in_order
 from data.strength import Strengths, TieModel, centring, fit_pairs, prepared, tally
-from data.vote_table import runner
 
 _ROUNDS = 50  # solved together: counts and utilities of some thousand pairs then stay in the cache
 
@@ -39,8 +39,8 @@ class StrengthIntervals(NamedTuple):
 class _Groups(NamedTuple):
     """Counts by group: a sparse matrix of cells (won, tied, lost of each pair) by groups."""
 
-    matrix: object
-    count: int
+    matrix: Any
+    groups: int
 
 
 def bootstrap_strengths(
@@ -83,7 +83,7 @@ def bootstrap_strengths(
     counts, shape = prepared(pairs, count, tie_model, prior, order, whole.component)
     found = climb(counts, shape, 1e-10)
     assert found is not None, "its maximum was found above"
-    start, inverse = found[0], np.linalg.inv(found[1])
+    start, inverse = found[0], np.asarray(np.linalg.inv(found[1]), dtype=np.float64)
     grouped = None if groups is None else _by_group(pairs, first, second, winner, weight, groups, order)
     if grouped is None and any((x % 1).any() for x in (pairs.won, pairs.tied, pairs.lost)):
         raise BadInput("bootstrap: weights that are no whole numbers need groups; name what is drawn")
@@ -96,7 +96,7 @@ def bootstrap_strengths(
         return np.einsum("ij,jr->ri", centre, points[:count]), points[count]
 
     batches = range(-(-rounds // _ROUNDS))
-    with runner(len(batches), threads) as each:
+    with in_order(len(batches), threads) as each:
         parts = list(each(solve, batches))
     draws = np.concatenate([part for part, _ in parts])
     known = np.isfinite(draws).all(axis=1)
@@ -146,10 +146,10 @@ def _draw(pairs: Pairs, groups: _Groups | None, random: np.random.Generator, siz
         total = cells.sum()
         drawn = random.multinomial(int(total), cells / total, size=size)
         return np.ascontiguousarray(drawn.T, dtype=np.float64)
-    often = np.empty((groups.count, size))
+    often = np.empty((groups.groups, size))
     for r in range(size):
-        often[:, r] = np.bincount(random.integers(0, groups.count, groups.count), minlength=groups.count)
-    return np.asarray(groups.matrix @ often)  # type: ignore[operator]
+        often[:, r] = np.bincount(random.integers(0, groups.groups, groups.groups), minlength=groups.groups)
+    return np.asarray(groups.matrix @ often)
 
 
 def _solved(drawn: Floats, pairs: Pairs, shape: Shape, tie_model: TieModel, start: Floats, inverse: Floats) -> Floats:

@@ -7,11 +7,9 @@ their sums are added in their order, so no digit depends on the machine's load.
 """
 
 import math
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +18,6 @@ from data.errors import BadInput
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-T = TypeVar("T")
 
 _BLOCK = 250_000  # votes in a block
 
@@ -88,12 +85,13 @@ def vote_table(
     kinds = int(columns[2].max()) + 1 if classes is None else classes
     if columns[2].max() >= kinds:
         raise BadInput(f"dawid-skene: label {columns[2].max()} is outside the {kinds} classes")
-    sizes = [_without_gaps(name, numbers) for name, numbers in (("item", columns[0]), ("annotator", columns[1]))]
+    many = _without_gaps("item", columns[0])
+    people = _without_gaps("annotator", columns[1])
     sides = 1 if side is None else 2
     cell = columns[1].astype(np.int64) * kinds + columns[2]
     if side is not None:
         cell = cell * 2 + side
-    return VoteTable(_blocks(columns[0], cell, weight, sizes[0], sizes[1] * kinds * sides), *sizes, kinds, sides)
+    return VoteTable(_blocks(columns[0], cell, weight, many, people * kinds * sides), many, people, kinds, sides)
 
 
 def _without_gaps(name: str, numbers: NDArray[Any]) -> int:
@@ -124,21 +122,7 @@ def _blocks(item: NDArray[Any], cell: Ints, weight: Floats | None, items: int, c
     whole.sum_duplicates()
     ends = np.arange(_BLOCK, whole.nnz + _BLOCK, _BLOCK)
     cuts = np.unique(np.append(0, np.minimum(np.searchsorted(whole.indptr, ends), items)))
-    return [(int(a), whole[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
-
-
-@contextmanager
-def runner(jobs: int, threads: int | None) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A `map` whose results come in order, on as many threads as there are cores or as asked for."""
-    if threads is not None and threads < 1:
-        raise BadInput(f"threads is {threads}; give at least 1")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = min(jobs, threads or cores)
-    if wanted < 2:
-        yield map
-        return
-    with ThreadPoolExecutor(wanted) as pool:
-        yield pool.map
+    return [(a, whole[a:b]) for a, b in pairwise(cuts.tolist())]
 
 
 def vote_shares(votes: VoteTable) -> Iterator[Floats]:
