@@ -266,6 +266,22 @@ def components(linked: NDArray[np.bool_]) -> Ints:
     return component
 
 
+def never_lost(pairs: Pairs, items: int, component: Ints) -> list[list[int]]:
+    """Groups of items that, within their component, never lost or tied against the rest of it.
+
+    Where there is one, without a prior no finite maximum exists.
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    linked = beats(pairs, items)
+    count, strong = connected_components(linked, directed=True, connection="strong")
+    between = linked & (strong[:, None] != strong[None, :])
+    beaten = np.unique(strong[between.any(axis=0)])
+    loose = [np.flatnonzero(strong == s) for s in range(count) if s not in set(beaten.tolist())]
+    found = [group.tolist() for group in loose if (component == component[group[0]]).sum() > len(group)]
+    return sorted(found)
+
+
 def _strongly_connected(beats: NDArray[np.bool_], component: Ints) -> bool:
     """Whether within every component each item can be reached from each along wins and ties."""
     for number in np.unique(component):
