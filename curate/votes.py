@@ -174,15 +174,15 @@ def choices_of(con: "Connection") -> Choices:
         soft AS (
             SELECT u.number, r.response = u.shown[1] AS leads, 1::BIGINT << r.place AS mask, u.probability AS p
             FROM used u JOIN responses r ON r.task = u.task AND list_contains(u.shown, r.response) WHERE u.soft),
-        both AS (
+        made AS (
             SELECT * FROM staged UNION ALL
             SELECT number, mask, sum(mask) OVER (PARTITION BY number)::BIGINT AS whole, whole,
                 CASE WHEN leads THEN p ELSE 1 - p END FROM soft),
         often AS (
             SELECT u.task, u.annotator, b.whole, count(DISTINCT b.number) AS n
-            FROM both b JOIN used u USING (number) GROUP BY u.task, u.annotator, b.whole)
+            FROM made b JOIN used u USING (number) GROUP BY u.task, u.annotator, b.whole)
         SELECT t.id::BIGINT AS task, b.available, b.chosen, b.part / o.n AS weight
-        FROM both b JOIN used u USING (number) JOIN played t ON t.task = u.task
+        FROM made b JOIN used u USING (number) JOIN played t ON t.task = u.task
             JOIN often o ON o.task = u.task AND o.annotator = u.annotator AND o.whole = b.whole
         WHERE bit_count(b.available) > 1 AND b.part > 0
         ORDER BY t.id, b.available, b.chosen, weight"""

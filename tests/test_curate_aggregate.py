@@ -18,7 +18,6 @@ from data.consensus import dawid_skene
 from data.errors import BadInput
 from data.rankings import choices, plackett_luce
 from data.reliability import reliability
-from data.store import open_store
 from data.strength import bradley_terry, fit_pairs, never_lost, tally
 from data.strength_intervals import bootstrap_strengths
 
@@ -387,3 +386,232 @@ def test_choices_of_a_ranking_leave_out_what_was_not_placed_and_the_last_alone()
     assert choices([[1]]) == []
     with pytest.raises(BadInput, match="among what was there"):
         plackett_luce([2], [0], [3], [4])
+
+
+# The command
+
+
+def write_labels(path: Path, rows: list[tuple[Any, ...]]) -> Path:
+    path.write_text("unit,annotator,value\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows), "utf-8")
+    return path
+
+
+def crowd_rows(seed: int = 0) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """A crowd of eight, one of whom guesses; labels in two scripts."""
+    names = ["好", "bad", "mixed"]
+    accuracy = np.array([0.9] * 7 + [0.34])
+    truth, what, who, said = crowd(120, 8, 5, accuracy, 3, seed)
+    rows = [(f"u{i}", f"p{j}", names[k]) for i, j, k in zip(what, who, said, strict=True)]
+    return rows, [names[t] for t in truth]
+
+
+def test_crowd_labels_alone_give_labels_reliabilities_and_a_report(tmp_path, capsys):
+    rows, truth = crowd_rows()
+    assert run(write_labels(tmp_path / "l.csv", rows), "--out", tmp_path / "out", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    made = {row["unit"]: row for row in lines(tmp_path / "out/data/labels.jsonl")}
+    assert sum(made[f"u{i}"]["label"] == t for i, t in enumerate(truth)) > 115
+    people = {row["annotator"]: row for row in lines(tmp_path / "out/data/annotators.jsonl")}
+    assert people["p7"]["high"] < min(people[f"p{i}"]["reliability"] for i in range(7))
+    assert people["p7"]["low"] <= 0.34 <= people["p7"]["high"]
+    assert set(people["p0"]["confusion"]) == {"好", "bad", "mixed"}
+    report = (tmp_path / "out/report.md").read_text("utf-8")
+    assert "120 units, 600 labels by 8 annotators" in report
+    assert "p7 is right" in report
+    assert summary["converged"] is True
+    assert summary["least_reliable"][0].startswith("p7")
+
+
+def test_the_majority_says_where_it_is_even(tmp_path):
+    rows = [("a", "x", 1), ("a", "y", 2), ("b", "x", 2), ("b", "y", 2)]
+    assert run(write_labels(tmp_path / "l.csv", rows), "--method", "majority", "--out", tmp_path / "out") == 0
+    a, b = lines(tmp_path / "out/data/labels.jsonl")
+    assert (a["label"], a["probability"], a["even"]) == ("1", 0.5, True)
+    assert (b["label"], b["probability"], b["even"]) == ("2", 1.0, False)
+
+
+def test_labelling_a_unit_again_gives_nobody_a_second_vote(tmp_path):
+    rows = [("a", "x", "no"), ("a", "y", "no"), *[("a", "z", "yes")] * 9, ("b", "x", "no"), ("b", "z", "yes")]
+    assert run(write_labels(tmp_path / "l.csv", rows), "--method", "majority", "--out", tmp_path / "out") == 0
+    a = lines(tmp_path / "out/data/labels.jsonl")[0]
+    assert (a["label"], a["votes"], a["share"]) == ("no", 3.0, pytest.approx(2 / 3))
+
+
+def test_a_bad_row_is_kept_with_its_reason_and_a_wrong_column_gets_a_hint(tmp_path, capsys):
+    rows, _ = crowd_rows()
+    path = write_labels(tmp_path / "l.csv", [*rows, ("u1", "", "bad")])
+    assert run(path, "--out", tmp_path / "out") == 0
+    (rejected,) = lines(tmp_path / "out/audit/rejected.jsonl")
+    assert rejected["line"] == len(rows) + 2
+    with pytest.raises(BadInput, match="did you mean 'annotator'"):
+        run(path, "--annotator", "annotater", "--out", tmp_path / "other")
+    with pytest.raises(BadInput, match="one of the two"):
+        run("--out", tmp_path / "other")
+
+
+def digest(folder: Path) -> str:
+    return str(json.loads((folder / "manifest.json").read_text())["digest"])
+
+
+def test_the_same_bytes_in_any_order_of_rows_and_at_any_threads(tmp_path):
+    rows, _ = crowd_rows()
+    pairs = comparison_rows()
+    random = np.random.default_rng(4)
+    for kind, flags in (("labels", []), ("comparisons", ["--comparisons", "--rounds", "60"])):
+        found = set()
+        for n, threads in enumerate((1, 2, 8)):
+            given_rows = rows if kind == "labels" else pairs
+            shuffled = [given_rows[i] for i in random.permutation(len(given_rows))]
+            path = tmp_path / f"{kind}{n}.csv"
+            (write_labels if kind == "labels" else write_comparisons)(path, shuffled)
+            out = tmp_path / f"{kind}-out{n}"
+            assert run(path, *flags, "--threads", threads, "--out", out) == 0
+            found.add(digest(out))
+        assert len(found) == 1
+
+
+def comparison_rows(seed: int = 0) -> list[tuple[str, str, str, str]]:
+    _, first, second, winner = battles(900, 6, tie=0.4, order=0.5, seed=seed)
+    words = {0: "tie", 1: "a", 2: "b"}
+    return [
+        (f"model {a}", f"model {b}", words[int(w)], f"j{n % 4}")
+        for n, (a, b, w) in enumerate(zip(first, second, winner, strict=True))
+    ]
+
+
+def write_comparisons(path: Path, rows: list[tuple[str, str, str, str]]) -> Path:
+    path.write_text("item_a,item_b,winner,annotator\n" + "".join(",".join(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def test_comparisons_give_standings_with_intervals_and_the_order_effect(tmp_path, capsys):
+    path = write_comparisons(tmp_path / "c.csv", comparison_rows())
+    assert run(path, "--comparisons", "--out", tmp_path / "out", "--rounds", "200", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    theta = battles(900, 6, tie=0.4, order=0.5)[0]
+    rows = lines(tmp_path / "out/data/standings.jsonl")
+    assert [row["strength"] for row in rows] == sorted((row["strength"] for row in rows), reverse=True)
+    inside = [row["low"] <= theta[int(row["item"][-1])] <= row["high"] for row in rows]
+    assert sum(inside) >= 5
+    assert summary["first_shown"].startswith("being shown first adds +0.")
+    assert summary["warnings"] == []
+    assert not (tmp_path / "out/audit/rejected.jsonl").exists()
+    assert "## Standings" in (tmp_path / "out/report.md").read_text()
+
+
+def test_standings_that_cannot_be_compared_are_warned_of(tmp_path, capsys):
+    rows = [("a", "b", "a", "x"), ("b", "a", "a", "x"), ("c", "d", "c", "x"), ("d", "c", "d", "y")]
+    path = write_comparisons(tmp_path / "c.csv", rows)
+    assert run(path, "--comparisons", "--out", tmp_path / "out", "--rounds", "20", "--json") == 0
+    warnings = json.loads(capsys.readouterr().out)["warnings"]
+    assert any("2 parts that never met" in warning for warning in warnings)
+    assert any(warning.endswith("finite: a") for warning in warnings)
+    assert "**Warning:**" in (tmp_path / "out/report.md").read_text()
+
+
+@pytest.fixture
+def project(tmp_path) -> Any:
+    """A project whose people rank, and whose model judge says the opposite many times in both orders."""
+    from data.store import open_store
+
+    def made(votes_of: Any, tasks: int = 6, answers: int = 3, kind: str = "ranking") -> None:
+        store = open_store(f"sqlite:///{tmp_path}/concord.db")
+        rows = []
+        for n in range(tasks):
+            bare = row(n, answers=answers)
+            ids = [r.id for r in bare.responses]
+            rows.append(row(n, answers=answers, votes=votes_of(n, ids)))
+        load(store, rows, kind=kind, overlap=9)
+        store.close()
+
+    return made
+
+
+def person(name: str, ranking: list[list[str]]) -> dict[str, Any]:
+    return {"annotator": name, "ranking": ranking}
+
+
+def model(key: str, shown: list[str], **said: Any) -> dict[str, Any]:
+    return {"annotator": "judge", "annotator_kind": "model", "key": key, "shown": shown, "ranking": None, **said}
+
+
+def test_a_project_gives_pairs_scores_annotators_and_standings(project, tmp_path, capsys):
+    def votes(n: int, ids: list[str]) -> list[dict[str, Any]]:
+        a, b, c = ids
+        return [person("p", [[a], [b], [c]]), person("q", [[a, b], [c]]), person("r", [[a], [c], [b]])]
+
+    project(votes)
+    assert run("--project", "p", "--out", tmp_path / "out", "--rounds", "50", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["tasks"], summary["judgments"], summary["pairs"], summary["annotators"]) == (6, 18, 18, 3)
+    pairs = lines(tmp_path / "out/data/pairs.jsonl")
+    assert all(0.5 <= pair["probability"] < 1 for pair in pairs)
+    scores = {r["response_id"]: r for r in lines(tmp_path / "out/data/responses.jsonl")}
+    for pair in pairs:
+        assert pair["score_chosen"] == scores[pair["chosen_id"]]["score"]
+        assert sum(pair["votes"].values()) == 3
+        assert pair["weight"] == pytest.approx(1)  # three judgments of three pairs each
+        margin = pair["score_chosen"] - pair["score_rejected"]
+        assert pair["methods"]["plackett_luce"] == pytest.approx(1 / (1 + math.exp(-margin)))
+    standings = lines(tmp_path / "out/data/standings.jsonl")
+    assert [row["item"] for row in standings] == ["secret-model-0", "secret-model-1", "secret-model-2"]
+    people = lines(tmp_path / "out/data/annotators.jsonl")
+    assert {row["kind"] for row in people} == {"person"}
+
+
+def test_a_judge_with_many_samples_does_not_outweigh_people(project, tmp_path):
+    def votes(n: int, ids: list[str]) -> list[dict[str, Any]]:
+        a, b = ids
+        said = [
+            model(f"{n}:{k}:{turn}", [a, b] if turn else [b, a], choice="B" if turn else "A")
+            for k in range(10)
+            for turn in (0, 1)
+        ]
+        return [person("p", [[a], [b]]), person("q", [[a], [b]]), *said]
+
+    project(votes, answers=2)
+    assert run("--project", "p", "--out", tmp_path / "out", "--rounds", "20", "--method", "majority") == 0
+    for pair in lines(tmp_path / "out/data/pairs.jsonl"):
+        assert pair["votes"] == {"chosen": 2.0, "rejected": pytest.approx(1.0), "tie": 0.0}
+        assert pair["probability"] == pytest.approx(2.5 / 4)
+        assert pair["methods"]["plackett_luce"] > 0.5
+    judge = next(r for r in lines(tmp_path / "out/data/annotators.jsonl") if r["kind"] == "model")
+    assert judge["votes"] == pytest.approx(6)
+    assert judge["first_side"] == pytest.approx(0.5)
+
+
+def test_soft_labels_are_parts_of_a_vote(project, tmp_path):
+    def votes(n: int, ids: list[str]) -> list[dict[str, Any]]:
+        a, b = ids
+        return [model(f"{n}:1", [b, a], probability=0.2, choice="B")]
+
+    project(votes, answers=2)
+    assert run("--project", "p", "--out", tmp_path / "out", "--rounds", "20", "--method", "plackett-luce") == 0
+    for pair in lines(tmp_path / "out/data/pairs.jsonl"):
+        assert pair["votes"] == {"chosen": pytest.approx(0.8), "rejected": pytest.approx(0.2), "tie": 0.0}
+        assert pair["methods"]["majority"] == pytest.approx((0.8 + 0.5) / 2)
+        assert 0.5 < pair["probability"] < 0.8
+
+
+def test_only_the_named_sources_count_and_nothing_to_compare_is_not_enough(project, tmp_path):
+    from data.errors import NotEnough
+
+    project(lambda n, ids: [model(f"{n}:1", ids, choice="A")], answers=2)
+    with pytest.raises(NotEnough, match="no judgment that compares"):
+        run("--project", "p", "--sources", "human", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(BadInput, match="did you mean 'human'"):
+        run("--project", "p", "--sources", "humen", "--out", tmp_path / "out")
+
+
+def test_a_snapshot_gives_the_same_digest_as_the_store_it_was_made_from(project, tmp_path):
+    from curate.engine import engine
+    from curate.frozen import freeze
+    from data.folder import write_folder
+
+    project(lambda n, ids: [person("p", [[ids[n % 3]], [ids[(n + 1) % 3]]]), person("q", [[i] for i in ids])])
+    with write_folder(tmp_path / "snap", "snapshot", {}) as folder, engine() as con:
+        freeze(con, f"sqlite:///{tmp_path}/concord.db", folder)
+    assert run("--project", "p", "--out", tmp_path / "one", "--rounds", "30") == 0
+    assert run("--snapshot", tmp_path / "snap", "--out", tmp_path / "two", "--rounds", "30", "--threads", "1") == 0
+    assert digest(tmp_path / "one") == digest(tmp_path / "two")
