@@ -19,6 +19,8 @@ Model = Literal["full", "one-coin"]
 
 _NEVER = 1e-300  # a probability of 0, where its logarithm is taken
 _PLAIN = 3  # steps before acceleration starts: the start alone must choose the hill
+_TRAIL = 10  # steps it looks back on
+_HELD = 20_000_000  # numbers kept of them at most
 
 
 class DawidSkene(NamedTuple):
@@ -92,7 +94,7 @@ def dawid_skene(
             one coin: to one row of it), so that one vote of a rare annotator is not proof. 0 is the
             method of the paper.
         tolerance: stop when a step changes no probability, of a class or in a confusion table, by this much.
-        accelerate: leap ahead along the last steps (SQUAREM) where that is no loss; the same end, sooner.
+        accelerate: leap ahead along the last steps (Anderson) where that is no loss; the same end, sooner.
         threads: by default as many as there are cores.
         told: called after each pass with how many there were.
 
@@ -103,8 +105,9 @@ def dawid_skene(
     Raises:
         BadInput: no votes, lists of different length, a label outside the classes, a gap in the numbers.
 
-    Source: A. P. Dawid and A. M. Skene, Applied Statistics 28 (1979), 20-28; the acceleration is scheme S3 of
-    R. Varadhan and C. Roland, Scandinavian Journal of Statistics 35 (2008), 335-353.
+    Source: A. P. Dawid and A. M. Skene, Applied Statistics 28 (1979), 20-28; the acceleration is that
+    of D. G. Anderson, Journal of the ACM 12 (1965), 547-560, held to never falling as by N. C. Henderson and
+    R. Varadhan, Journal of Computational and Graphical Statistics 28 (2019), 834-846.
     """
     if not 0 <= smoothing < float("inf"):
         raise BadInput(f"dawid-skene: smoothing is {smoothing}; give a finite number of at least 0")
@@ -141,51 +144,43 @@ def _climb(
 ) -> tuple[_Point, list[float], int, bool]:
     """The point where steps end, the log-likelihood on the way, the passes, whether it converged."""
     history: list[float] = []
-    passes, reach = 0, 4.0
-    trail: list[tuple[_Point, _Step]] = []
-    point = start
+    trail: list[tuple[Floats, Floats]] = []  # points, and where a step from each leads
+    kept = max(2, min(_TRAIL, _HELD // start.confusion.size))
+    point, safe, best = start, start, float("-inf")
+    passes, leapt = 0, False
     while True:
         step = passed(point)
         passes += 1
         told(passes)
-        if len(trail) == 3 and step.objective < trail[1][1].objective:  # the leap was one too far
-            point, reach = trail[1][1].next, max(4.0, reach / 4)
-            trail = []
+        if leapt and step.objective < best and passes < limit:  # one too far: back to the plain step
+            point, trail, leapt = safe, [], False
             continue
         history.append(step.likelihood)
-        moved = float(np.abs(step.next.flat() - point.flat()).max())
+        here, there = point.flat(), step.next.flat()
+        moved = float(np.abs(there - here).max())
         if moved < tolerance or passes >= limit:
             return step.next, history, passes, moved < tolerance
-        trail = [] if len(trail) == 3 else [*trail, (point, step)]
-        point = step.next
-        if accelerate and passes > _PLAIN and len(trail) == 2:
-            leap, length = _leap(trail[0][0], trail[1][0], step.next, reach)
-            if leap is None:
-                trail = []
-            else:
-                reach = reach * 4 if length >= reach else reach
-                trail.append((leap, step))
-                point = leap
-        elif len(trail) == 2:
-            trail = []
+        trail = [*trail, (here, there)][-kept:]
+        point, safe, best = step.next, step.next, step.objective
+        leapt = accelerate and passes > _PLAIN and len(trail) > 1
+        if leapt:
+            point = _leap(trail, step.next)
 
 
-def _leap(a: _Point, b: _Point, c: _Point, reach: float) -> tuple[_Point | None, float]:
-    """Ahead along three points of which each is the step from the one before; None where there is no gain."""
-    x, y, z = a.flat(), b.flat(), c.flat()
-    r, v = y - x, z - 2 * y + x
-    bend = float(np.sqrt((v * v).sum()))
-    if bend == 0:
-        return None, 0.0
-    length = min(float(np.sqrt((r * r).sum())) / bend, reach)
-    if length <= 1:
-        return None, length
-    ahead = x + 2 * length * r + length * length * v
+def _leap(trail: list[tuple[Floats, Floats]], plain: _Point) -> _Point:
+    """Where the steps of the trail together would end, were they linear."""
+    moves = np.stack([there - here for here, there in trail])
+    ends = np.stack([there for _, there in trail])
+    turn, drift = np.diff(moves, axis=0), np.diff(ends, axis=0)
+    # einsum adds in one fixed order, where a matrix product would depend on threads.
+    square = np.einsum("ip,jp->ij", turn, turn)
+    square += 1e-12 * np.trace(square) * np.eye(len(square)) + np.finfo(float).tiny * np.eye(len(square))
+    part = np.linalg.solve(square, np.einsum("ip,p->i", turn, moves[-1]))
     # What would leave the simplex keeps a tenth of what it had: at 0 no step could bring it back.
-    ahead = np.maximum(ahead, z / 10)
-    kinds = len(a.prevalence)
-    prevalence, confusion = ahead[:kinds], ahead[kinds:].reshape(a.confusion.shape)
-    return _Point(prevalence / prevalence.sum(), confusion / confusion.sum(axis=2, keepdims=True)), length
+    ahead = np.maximum(ends[-1] - np.einsum("i,ip->p", part, drift), ends[-1] / 10)
+    kinds = len(plain.prevalence)
+    prevalence, confusion = ahead[:kinds], ahead[kinds:].reshape(plain.confusion.shape)
+    return _Point(prevalence / prevalence.sum(), confusion / confusion.sum(axis=2, keepdims=True))
 
 
 def _start(votes: VoteTable, smoothing: float, model: Model) -> _Point:
