@@ -29,6 +29,8 @@ def main(argv: list[str] | None = None) -> int:
         raise BadInput("name files of labels, or a --project (of the store or of a --snapshot), one of the two")
     if not 0 <= args.prior < 1000 or not 0 <= args.smoothing < 1000 or args.rounds < 1 or args.seed < 0:
         raise BadInput("--prior and --smoothing lie between 0 and 1000, --rounds is at least 1, --seed at least 0")
+    if not args.files and not args.prior:
+        raise BadInput("--prior: a prompt has few rankings, and without a prior their strengths are infinite; give 0.5")
     finish(aggregate(args), args.json)
     return 0
 

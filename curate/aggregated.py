@@ -126,12 +126,13 @@ def fill_comparisons(
     folder.write("data/pairs.jsonl", _pair_rows(pairs, found, scores, wish.method, plain=True))
     people = _people(found, names, [])
     folder.write("data/annotators.jsonl", people)
-    folder.write("data/standings.jsonl", standings.rows)
+    if standings.rows:
+        folder.write("data/standings.jsonl", standings.rows)
     tallies = read_tally(con, table)
     summary = {
         "comparisons": int(sum(t.rows for t in tallies)),
         "rejected": int(sum(t.rejected for t in tallies)),
-        "items": len(scores),
+        "items": len(set(pairs.first) | set(pairs.second)),
         "pairs": len(pairs.first),
         "annotators": len(people),
     }
@@ -191,9 +192,7 @@ def _coins(wish: Wishes) -> Any:
 def _worths(choices: Choices, prior: float) -> "Worths":
     from data.rankings import plackett_luce
 
-    return plackett_luce(
-        choices.sizes, choices.task, choices.available, choices.chosen, choices.weight, prior=prior or 1e-3
-    )
+    return plackett_luce(choices.sizes, choices.task, choices.available, choices.chosen, choices.weight, prior=prior)
 
 
 def _responses(con: "Connection", choices: Choices, worths: "Worths") -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -217,8 +216,8 @@ def _pair_rows(
     from math import exp
 
     lists = [x.tolist() for x in (found.majority, found.model, found.tie, found.votes, found.weight)]
-    for i, (task, a, b, majority, model, tie, votes, weight) in enumerate(
-        zip(pairs.group, pairs.first, pairs.second, *lists, strict=True)
+    for task, a, b, majority, model, tie, votes, weight in zip(
+        pairs.group, pairs.first, pairs.second, *lists, strict=True
     ):
         one, other = (scores.get(x if plain else f"{task} {x}") for x in (a, b))
         margin = None if one is None or other is None else one - other
@@ -237,13 +236,12 @@ def _pair_rows(
             names[1]: a if turned else b,
             "probability": 1 - p if turned else p,
             "tie": tie,
-            "undecided": p == 0.5,
+            "undecided": abs(p - 0.5) < 1e-9,
             "weight": weight,
             "score_chosen": other if turned else one,
             "score_rejected": one if turned else other,
             "votes": {"chosen": votes[2 * turned], "rejected": votes[2 * (not turned)], "tie": votes[1]},
             "methods": methods,
-            "number": i,
         }
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from data.strength_intervals import StrengthIntervals
 
 
+MOST = 500  # items ranked against each other; the work grows with their square, and texts met once have no standing
+
+
 class Duels(NamedTuple):
     """Comparisons of items by number, as they were shown."""
 
@@ -85,7 +88,10 @@ def items_of(con: "Connection", table: str, names: Sequence[str]) -> Duels:
 
 
 def stand(duels: Duels, *, prior: float, rounds: int, seed: int) -> Standings:
-    """Strengths with intervals by resampling, an order effect, and warnings."""
+    """Strengths with intervals by resampling, an order effect, and warnings; none for more than MOST items."""
+    if len(duels.items) > MOST:
+        why = f"{len(duels.items):,} items are too many to rank against each other (at most {MOST}): no standings"
+        return Standings([], [why], None, None, None, None)
     from data.strength_intervals import bootstrap_strengths
 
     found = bootstrap_strengths(

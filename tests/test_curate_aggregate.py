@@ -615,3 +615,27 @@ def test_a_snapshot_gives_the_same_digest_as_the_store_it_was_made_from(project,
     assert run("--project", "p", "--out", tmp_path / "one", "--rounds", "30") == 0
     assert run("--snapshot", tmp_path / "snap", "--out", tmp_path / "two", "--rounds", "30", "--threads", "1") == 0
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
+
+
+def test_a_project_without_a_prior_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="infinite"):
+        run("--project", "p", "--prior", "0", "--out", tmp_path / "out")
+
+
+def test_three_peoples_real_verdicts_give_the_majority_back_where_it_is_clear(real, tmp_path, capsys):
+    verdicts = json.loads((real / "pandalm/testset-v1.json").read_text("utf-8"))
+    rows = []
+    for n, verdict in enumerate(verdicts):
+        a, b = (f"{n} {side}" for side in ("first", "second"))
+        rows += [(a, b, {0: "tie", 1: "a", 2: "b"}[int(verdict[f"annotator{k}"])], f"p{k}") for k in (1, 2, 3)]
+    path = write_comparisons(tmp_path / "c.csv", rows)
+    assert run(path, "--comparisons", "--rounds", "5", "--out", tmp_path / "out", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["pairs"], summary["comparisons"], summary["annotators"]) == (999, 2997, 3)
+    assert "too many to rank" in summary["warnings"][0]  # each text stands in one pair: there is nothing to rank
+    pairs = lines(tmp_path / "out/data/pairs.jsonl")
+    clear = [pair for pair in pairs if pair["votes"]["chosen"] == 3]
+    assert len(clear) > 500
+    assert all(pair["probability"] > 0.9 for pair in clear)
+    people = lines(tmp_path / "out/data/annotators.jsonl")
+    assert all(0.85 < row["low"] < row["reliability"] < row["high"] for row in people)
