@@ -35,6 +35,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "asking": (["asking", "--requests", "2000", "--rounds", "1"], ["asking"]),
     "storm": (["asking", "--storm", "--minutes", "1"], ["asking", "--storm"]),
     "resume": (["resume", "--requests", "100000"], ["resume"]),
+    "aggregate": (["aggregate", "--votes", "1000000", "--comparisons", "100000", "--rounds", "200"], ["aggregate"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 
