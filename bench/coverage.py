@@ -1,0 +1,91 @@
+"""How often the intervals for agreement hold the truth, simulated over a grid.
+
+    python -m bench.coverage [--sims 1000]
+
+Units have a true value (even or skewed shares); an annotator gives it with some probability, else
+any value at random; some judgments are missing. The truth is the measure of 400,000 such units. For
+each number of units: the average coverage over the grid, and the worst cell by name.
+"""
+
+import argparse
+import itertools
+from typing import Any
+
+import numpy as np
+
+from bench.figures import Meter, report
+from data.agreement import Level, patterns
+from data.coincidence import Ints, alphas, design, percents, weighed
+from data.intervals import TOO_FEW, measure
+
+SIZES = (10, 20, 30, 50, 100, 200)
+LEVELS: dict[int, tuple[Level, ...]] = {2: ("nominal",), 5: ("nominal", "ordinal")}
+MODELS: list[tuple[int, int, float, bool, float, Level]] = [
+    (values, judges, right, skewed, missing, level)
+    for values, judges, right, skewed, missing in itertools.product(
+        (2, 5), (2, 3, 5), (0.5, 0.8, 0.95), (False, True), (0.0, 0.2)
+    )
+    for level in LEVELS[values]
+    if not (missing and judges == 2)
+]
+KINDS = [(m, k) for m in ("alpha", "percent") for k in ("jackknife", "bootstrap")]
+
+
+def main() -> int:
+    """Simulate, print, and fail when an average at TOO_FEW units or more is not within 93-97%."""
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--sims", type=int, default=400)
+    p.add_argument("--replicates", type=int, default=1000)
+    args = p.parse_args()
+    meter = Meter()
+    covered: dict[tuple[str, str, int], dict[str, float]] = {}
+    for cell, model in enumerate(MODELS):
+        truth = _truth(model)
+        for size in SIZES:
+            hits = np.zeros(len(KINDS))
+            for sim in range(args.sims):
+                counts = _sample(model, size, np.random.default_rng([cell, size, sim]))
+                found = measure(design(*patterns(counts)), model[-1], replicates=args.replicates, seed=sim)
+                hits += [_holds(getattr(found[m], k), truth[m]) for m, k in KINDS]
+            for (m, k), hit in zip(KINDS, hits / args.sims, strict=True):
+                covered.setdefault((m, k, size), {})[_name(model)] = float(hit)
+            meter.say(f"cell {cell + 1} of {len(MODELS)}, {size} units")
+    details: dict[str, Any] = {"cells": len(MODELS), "sims": args.sims, "replicates": args.replicates}
+    ok = True
+    for (m, k, size), cells in sorted(covered.items()):
+        mean, (worst, least) = float(np.mean(list(cells.values()))), min(cells.items(), key=lambda one: one[1])
+        details[f"{m}, {k}, {size} units"] = f"{mean:.1%} on average, worst {least:.1%} ({worst})"
+        if size >= TOO_FEW and (m, k) == ("alpha", "jackknife"):
+            ok = ok and 0.93 <= mean <= 0.97
+    at = float(np.mean(list(covered["alpha", "jackknife", min(s for s in SIZES if s >= TOO_FEW)].values())))
+    figure = f"the jackknife's 95% interval for alpha holds the truth in {at:.1%} at {TOO_FEW} units"
+    return report("coverage", figure, "93 to 97% on average over the grid", details, ok)
+
+
+def _name(model: tuple[int, int, float, bool, float, Level]) -> str:
+    values, judges, right, skewed, missing, level = model
+    return f"{level}, {values} values, {judges} judges, {right:.0%} right{', skewed' * skewed}, {missing:.0%} missing"
+
+
+def _sample(model: tuple[int, int, float, bool, float, Level], size: int, random: np.random.Generator) -> Ints:
+    values, judges, right, skewed, missing, _ = model
+    shares = 0.5 ** np.arange(values) if skewed else np.ones(values)
+    true = random.choice(values, size, p=shares / shares.sum())
+    given = np.where(random.random((size, judges)) < right, true[:, None], random.integers(0, values, (size, judges)))
+    there = random.random((size, judges)) >= missing
+    counts = np.stack([((given == v) & there).sum(axis=1) for v in range(values)], axis=1)
+    return np.asarray(counts[counts.sum(axis=1) > 0], dtype=np.int64)
+
+
+def _truth(model: tuple[int, int, float, bool, float, Level]) -> dict[str, float]:
+    made = design(*patterns(_sample(model, 400_000, np.random.default_rng(0))))
+    whole = weighed(made, made.times[:, None].astype(np.float64))
+    return {"alpha": float(alphas(whole, model[-1])[0]), "percent": float(percents(whole)[0])}
+
+
+def _holds(interval: Any, truth: float) -> bool:
+    return interval.low is not None and bool(interval.low - 1e-12 <= truth <= interval.high + 1e-12)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
