@@ -35,6 +35,8 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "asking": (["asking", "--requests", "2000", "--rounds", "1"], ["asking"]),
     "storm": (["asking", "--storm", "--minutes", "1"], ["asking", "--storm"]),
     "resume": (["resume", "--requests", "100000"], ["resume"]),
+    "agreement": (["agreement", "--units", "100000"], ["agreement"]),
+    "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 

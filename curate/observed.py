@@ -3,9 +3,11 @@
     observed  criterion, unit, block, annotator, value, person, language, kind, guideline, month, tags
 
 A unit is what was judged: an A/B task (first, tie, second, by the order in which the task lists its
-responses), two responses of a ranking (the same three), or a response under a rating's criterion. A
-block is the prompt it belongs to: units of one prompt are not independent. Only judgments that count
-are in it: repeats, gold, qualification, adjudication, superseded ones and rules stay out.
+responses), two responses of a ranking (the same three, by the order of their ids: that is as good as
+drawn, so that agreement does not depend on how a task happens to list them), or a response under a
+rating's criterion. A block is the prompt it belongs to: units of one prompt are not independent.
+Only judgments that count are in it: repeats, gold, qualification, adjudication, superseded ones and
+rules stay out.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -100,7 +102,9 @@ def observe_snapshot(con: "Connection", project: str) -> list[Scale]:
     )
     facts = "u.prompt, u.annotator, u.person, u.language, u.kind, u.guideline, u.month, u.tags"
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE placed AS SELECT u.judgment, u.task, r.place, t.tier, " + facts + " FROM ("
+        "CREATE OR REPLACE TEMP TABLE placed AS SELECT u.judgment, u.task, r.response, r.place, t.tier, "
+        + facts
+        + " FROM ("
         " SELECT judgment, unnest(tiers) AS ids, generate_subscripts(tiers, 1) AS tier FROM"
         " (SELECT judgment, ranking AS tiers FROM _usable WHERE ranking IS NOT NULL)"
         ") t JOIN _usable u USING (judgment) JOIN responses r ON r.task = u.task AND list_contains(t.ids, r.response)"
@@ -111,10 +115,10 @@ def observe_snapshot(con: "Connection", project: str) -> list[Scale]:
         f" LEFT JOIN responses r ON r.task = u.task AND r.response = {_WINNER}"
         " WHERE u.ranking IS NULL AND len(u.shown) = 2 AND (u.choice IS NOT NULL OR u.probability IS NOT NULL)"
         " UNION ALL BY NAME"
-        " SELECT 'ranking' AS criterion, a.task || '/' || a.place || '-' || b.place AS name,"
+        " SELECT 'ranking' AS criterion, a.task || '/' || a.response || '/' || b.response AS name,"
         " CASE WHEN a.tier < b.tier THEN 0 WHEN a.tier > b.tier THEN 2 ELSE 1 END AS value,"
         " a.prompt, a.annotator, a.person, a.language, a.kind, a.guideline, a.month, a.tags"
-        " FROM placed a JOIN placed b ON a.judgment = b.judgment AND a.place < b.place"
+        " FROM placed a JOIN placed b ON a.judgment = b.judgment AND a.response < b.response"
         " UNION ALL BY NAME"
         f" SELECT 'rating:' || g.criterion AS criterion, g.task || '/' || g.response || '/' || g.criterion AS name,"
         f" g.value, {facts} FROM ratings g JOIN _usable u USING (judgment)"

@@ -4,7 +4,7 @@
     found["alpha"].value, found["alpha"].jackknife.low
 
 All measures share the same leave-one-outs and the same draws. Coverage was simulated in bench/coverage.py: from
-TOO_FEW blocks on the jackknife's interval holds the truth as often as it says, the bootstrap's from FEW on.
+TOO_FEW blocks on both hold the truth as often as they say on average; the worst cases (nearly all units alike) less.
 Source: J. Hughes on the jackknife for alpha (arXiv 2210.13265, 2022); B. Efron and R. Tibshirani, "An Introduction
 to the Bootstrap" (1993), chapters 11 and 13.
 """
@@ -33,8 +33,6 @@ from data.errors import BadInput
 
 TOO_FEW = 20
 """Blocks below which no interval is to be relied on."""
-FEW = 50
-"""Blocks below which the bootstrap's falls short of its coverage; the jackknife's does not."""
 MEASURES = ("alpha", "percent", "ac1")
 _CELLS = 4_000_000
 
