@@ -12,7 +12,7 @@ import numpy as np
 from curate.count_patterns import Counted, Packing, count_both, count_patterns, packing, without_annotators
 from curate.observed import Scale
 from data.agreement import Level, patterns
-from data.coincidence import Design, design
+from data.coincidence import MAX_VALUES, Design, design
 from data.cross_agreement import cross_alpha
 from data.intervals import TOO_FEW, Measured, measure
 from data.records import content_id
@@ -37,6 +37,8 @@ class Question(NamedTuple):
     """Whether to leave out each annotator in turn."""
 
 
+MOST_LEFT_OUT = 50
+"""Annotators up to whom each is left out in turn where the values are too many to count each."""
 Step = Callable[[int], None]
 Row = dict[str, Any]
 
@@ -86,6 +88,8 @@ def _group(
     annotators, clustered = int(judged[0]), bool(judged[1])
     if not annotators:
         return []
+    if len(scale.names) > MAX_VALUES:
+        return _many(con, source, scale, who, question, annotators)
     packed = packing(len(scale.names), annotators)
     rows: list[Row] = []
     about = {"criterion": scale.criterion, "who": who, "resampled": "prompts" if clustered else "units"}
@@ -97,6 +101,33 @@ def _group(
         for name, counted in _without(con, source, packed, clustered):
             named = {**about, "slice": "all", "key": "", "left_out": name}
             rows += _measured(counted, scale, named, question._replace(replicates=0))
+    return rows
+
+
+def _many(con: "Connection", source: str, scale: Scale, who: str, question: Question, annotators: int) -> list[Row]:
+    """The rows of one group where the values are too many to count each."""
+    from curate.many_values import measure_many
+
+    level = level_of(scale, question)
+    names = dict(con.execute("SELECT id, name FROM observed_annotators ORDER BY 2").fetchall())
+    left_out: list[int | None] = [None]
+    if question.leave_out and 2 < annotators <= MOST_LEFT_OUT:
+        left_out += list(names)
+    rows: list[Row] = []
+    for one in left_out:
+        about: Row = {"criterion": scale.criterion, "who": who, "resampled": "units", "slice": "all", "key": ""}
+        about["left_out"] = None if one is None else names[one]
+        rest = source if one is None else f"(SELECT * FROM {source} WHERE annotator <> {int(one)})"
+        found = measure_many(
+            con,
+            rest,
+            scale.numbers,
+            level,
+            replicates=question.replicates if one is None else 0,
+            seed=seed_of(question.seed, about),
+            confidence=question.confidence,
+        )
+        rows += [row_of(name, m, level if name == "alpha" else None, about, question) for name, m in found.items()]
     return rows
 
 

@@ -154,10 +154,11 @@ def _check_level(scales: list[Scale], level: "Level | None") -> None:
             raise BadInput(f"--level {level} needs numbers; '{odd}' is a value of {scale.criterion}")
         if level == "ratio" and scale.numbers and min(scale.numbers) < 0:
             raise BadInput(f"--level ratio has no meaning below 0, and {min(scale.numbers):g} is a value; use interval")
-        if len(scale.names) > MAX_VALUES:
+        natural = level or ("ordinal" if scale.ordered else "nominal")
+        if len(scale.names) > MAX_VALUES and natural in ("ordinal", "ratio"):
             raise BadInput(
-                f"{scale.criterion} has {len(scale.names):,} values, and at most {MAX_VALUES} are measured;"
-                " put them in classes"
+                f"{scale.criterion} has {len(scale.names):,} values; the {natural} level takes at most {MAX_VALUES}:"
+                " use --level interval or nominal, or put them in classes"
             )
 
 

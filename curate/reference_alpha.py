@@ -7,6 +7,7 @@ import numpy as np
 from curate.agree import Question, level_of
 from curate.count_patterns import count_patterns, packing
 from curate.observed import Scale
+from data.coincidence import MAX_VALUES
 
 if TYPE_CHECKING:
     from curate.engine import Connection
@@ -27,6 +28,10 @@ def compare(
         if (row["measure"], row["slice"], row["left_out"]) != ("alpha", "all", None) or row["value"] is None:
             continue
         scale = next(s for s in scales if s.criterion == row["criterion"])
+        about = {"criterion": row["criterion"], "who": row["who"], "alpha": row["value"]}
+        if len(scale.names) > MAX_VALUES or row["units"] * len(scale.names) > MOST:
+            found.append({**about, "krippendorff": None, "same": None})
+            continue
         who = {"all": "TRUE", "people": "person", "models": "NOT person"}[row["who"]]
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE _checked AS SELECT * FROM observed WHERE criterion = ? AND {who}",
@@ -35,25 +40,14 @@ def compare(
         annotators = con.execute("SELECT count(DISTINCT annotator) FROM _checked").fetchone()
         assert annotators is not None
         counted = count_patterns(con, "_checked", packing(len(scale.names), int(annotators[0])))[""]
-        theirs = None
-        if int(counted.times.sum()) * len(scale.names) <= MOST:
-            used = counted.counts.sum(axis=0) > 0
-            numbers = scale.numbers if scale.numbers is not None else list(range(len(scale.names)))
-            theirs = float(
-                krippendorff.alpha(
-                    value_counts=np.repeat(counted.counts, counted.times, axis=0)[:, used],
-                    value_domain=np.asarray(numbers, dtype=np.float64)[used],
-                    level_of_measurement=level_of(scale, question),
-                )
+        used = counted.counts.sum(axis=0) > 0
+        numbers = scale.numbers if scale.numbers is not None else list(range(len(scale.names)))
+        theirs = float(
+            krippendorff.alpha(
+                value_counts=np.repeat(counted.counts, counted.times, axis=0)[:, used],
+                value_domain=np.asarray(numbers, dtype=np.float64)[used],
+                level_of_measurement=level_of(scale, question),
             )
-        same = None if theirs is None else abs(theirs - row["value"]) < NEAR
-        found.append(
-            {
-                "criterion": row["criterion"],
-                "who": row["who"],
-                "alpha": row["value"],
-                "krippendorff": theirs,
-                "same": same,
-            }
         )
+        found.append({**about, "krippendorff": theirs, "same": abs(theirs - row["value"]) < NEAR})
     return found

@@ -186,6 +186,20 @@ def test_words_have_the_order_they_are_given(tmp_path: Path) -> None:
     assert run(tmp_path, path, "--level", "interval")[0] == 2
 
 
+@pytest.mark.parametrize("level", ["interval", "nominal"])
+def test_values_too_many_to_count_each_are_measured_all_the_same(level: Level, tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    true = random.integers(0, 60, 45) / 4
+    grid = np.where(random.random((3, 45)) < 0.8, true, random.integers(0, 60, (3, 45)) / 4)
+    grid[0, :10] = np.nan
+    rows = [(f"u{u}", f"a{a}", grid[a, u]) for a in range(3) for u in range(45) if not np.isnan(grid[a, u])]
+    found = overall(run(tmp_path, str(table(tmp_path, rows)), "--level", level)[1])
+    assert found["value"] == pytest.approx(krippendorff.alpha(grid, level_of_measurement=level), abs=1e-9)
+    left = [krippendorff.alpha(np.delete(grid, u, axis=1), level_of_measurement=level) for u in range(45)]
+    assert found["standard_error"] == pytest.approx(np.sqrt(44 * np.var(left)), rel=1e-6)
+    assert run(tmp_path, str(table(tmp_path, rows)), "--level", "ordinal")[0] == 2
+
+
 def test_a_package_that_says_otherwise_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(table(tmp_path, noisy(40, 0.8)))
     assert run(tmp_path, path, "--check")[0] == 0
