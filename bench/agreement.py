@@ -35,7 +35,7 @@ def main() -> int:
     p.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.part:
-        print(json.dumps({**PARTS[args.part](args), "peak_mb": _peak()}))
+        print(json.dumps({**PARTS[args.part](args), "cpu_s": round(time.process_time(), 2), "peak_mb": _peak()}))
         return 0
     details: dict[str, Any] = {"units": args.units, "coders": args.coders, "load": os.getloadavg()[0]}
     with folder() as made:

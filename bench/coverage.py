@@ -9,6 +9,9 @@ each number of units: the average coverage over the grid, and the worst cell by 
 
 import argparse
 import itertools
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,11 @@ import numpy as np
 from bench.figures import Meter, report
 from data.agreement import Level, patterns
 from data.coincidence import Ints, ac1s, alphas, design, percents, weighed
-from data.intervals import MEASURES, TOO_FEW, measure
+from data.concordance import mean_concordance
+from data.cross_agreement import cross_alpha
+from data.intervals import MEASURES, TOO_FEW, Measured, measure
+
+Simulated = Callable[[int, np.random.Generator, int], dict[str, Measured]]
 
 SIZES = (10, 20, 50, 100, 200)
 LEVELS: dict[int, tuple[Level, ...]] = {2: ("nominal",), 5: ("nominal", "ordinal")}
@@ -50,6 +57,7 @@ def main() -> int:
             for (m, k), hit in zip(KINDS, hits / args.sims, strict=True):
                 covered.setdefault((m, k, size), {})[_name(model)] = float(hit)
             meter.say(f"cell {cell + 1} of {len(MODELS)}, {size} units")
+    _others(covered, args.sims, args.replicates, meter)
     details: dict[str, Any] = {"cells": len(MODELS), "sims": args.sims, "replicates": args.replicates}
     ok = True
     for (m, k, size), cells in sorted(covered.items()):
@@ -61,6 +69,53 @@ def main() -> int:
         f"95% intervals for alpha hold the truth at {TOO_FEW} units in {at[0]:.1%} (jackknife), {at[1]:.1%} (bootstrap)"
     )
     return report("coverage", figure, "93 to 97% on average over the grid", details, ok)
+
+
+def _others(covered: dict[tuple[str, str, int], dict[str, float]], sims: int, replicates: int, meter: Meter) -> None:
+    """People against models, and rankings: alpha of their pairs with prompts as blocks, and Kendall's W."""
+    cells: list[tuple[str, Simulated]] = [
+        (f"cross_alpha, {right:.0%} right", partial(_two_groups, right)) for right in (0.5, 0.8, 0.95)
+    ]
+    cells += [
+        (f"{items} items, noise {noise}", partial(_rankings, items, noise))
+        for items in (3, 5)
+        for noise in (0.5, 1.0, 3.0)
+    ]
+    for name, simulated in cells:
+        truth = {m: found.value for m, found in simulated(20_000, np.random.default_rng(0), 0).items()}
+        for size in SIZES:
+            hits: dict[tuple[str, str], int] = {}
+            for sim in range(sims):
+                for m, found in simulated(size, np.random.default_rng([size, sim]), replicates).items():
+                    for k in ("jackknife", "bootstrap"):
+                        hits[m, k] = hits.get((m, k), 0) + _holds(getattr(found, k), truth[m] or 0)
+            for (m, k), hit in hits.items():
+                covered.setdefault((m, k, size), {})[name] = hit / sims
+            meter.say(f"{name}, {size} units")
+
+
+def _two_groups(right: float, size: int, random: np.random.Generator, replicates: int) -> dict[str, Measured]:
+    """Three people and two models who judge each unit with the same skill."""
+    true = random.integers(0, 3, size)
+    given = np.where(random.random((5, size)) < right, true, random.integers(0, 3, (5, size)))
+    counts = (given[:, :, None] == np.arange(3)).astype(np.int64)
+    both, times = np.unique(np.concatenate([counts[:3].sum(0), counts[3:].sum(0)], axis=1), axis=0, return_counts=True)
+    return {"cross_alpha": cross_alpha(both[:, :3], both[:, 3:], times, "nominal", replicates=replicates)}
+
+
+def _rankings(items: int, noise: float, size: int, random: np.random.Generator, replicates: int) -> dict[str, Measured]:
+    """Three judges rank by merit plus noise of their own."""
+    merit = random.normal(size=(size, 1, items))
+    ranks = (merit + noise * random.normal(size=(size, 3, items))).argsort(axis=2).argsort(axis=2)
+    first, second = np.triu_indices(items, 1)
+    wins = (ranks[:, :, first] < ranks[:, :, second]).sum(axis=1).reshape(-1)
+    counts = np.stack([wins, 3 - wins], axis=1).astype(np.int64)
+    made = design(counts, np.ones(len(counts), dtype=np.int64), np.repeat(np.arange(size), len(first)))
+    sets = Counter(tuple(sorted(map(tuple, prompt))) for prompt in ranks.tolist())
+    return {
+        "alpha of pairs": measure(made, "nominal", replicates=replicates)["alpha"],
+        "kendall_w": mean_concordance(list(sets.items()), replicates=replicates),
+    }
 
 
 def _name(model: tuple[int, int, float, bool, float, Level]) -> str:
