@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
         memory_mb=args.memory,
     )
     summary = run(wanted, replace=args.force)
-    finish(summary, args.json)
+    told = summary if args.json else {k: v for k, v in summary.items() if k not in ("alphas", "verdicts")}
+    finish(told, args.json)
     return _status(summary, args.gate)
 
 

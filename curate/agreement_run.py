@@ -77,6 +77,8 @@ def run(wanted: Wanted, *, replace: bool = False) -> dict[str, Any]:
         ),
         **overview(rows, plain),
         **({"checked": checked} if checked else {}),
+        "intervals": f"{wanted.confidence:.0%}, jackknife; the rest and the bootstrap's in data/agreement.jsonl",
+        "verdict": f"whether alpha reaches {wanted.threshold:g}",
         "rows": len(rows),
         "digest": manifest.digest,
         "wrote": str(out),
@@ -211,7 +213,7 @@ def overview(rows: list[dict[str, Any]], plain: bool) -> dict[str, Any]:
             name = row["criterion"] if plain else f"{row['criterion']}, {row['who']}"
             verdicts[name] = row["verdict"]
             alphas[name] = row["value"]
-    return {**lines, **_extremes(rows), "alpha_values": alphas, "verdicts": verdicts}
+    return {**lines, **_extremes(rows), "alphas": alphas, "verdicts": verdicts}
 
 
 def _line(row: dict[str, Any]) -> str:
