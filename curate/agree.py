@@ -13,6 +13,7 @@ from curate.count_patterns import Counted, Packing, count_both, count_patterns, 
 from curate.observed import Scale
 from data.agreement import Level, patterns
 from data.coincidence import MAX_VALUES, Design, design
+from data.cross_agreement import TOO_FEW as TOO_FEW_FOR_TWO
 from data.cross_agreement import cross_alpha
 from data.intervals import TOO_FEW, Measured, measure
 from data.records import content_id
@@ -202,7 +203,8 @@ def seed_of(seed: int, about: Row) -> int:
 
 def row_of(name: str, found: Measured, level: Level | None, about: Row, question: Question) -> Row:
     """One measure as a row of data/agreement.jsonl."""
-    verdict, needed = judge(found, question) if name in ("alpha", "cross_alpha") else (None, None)
+    least = TOO_FEW_FOR_TWO if name == "cross_alpha" else TOO_FEW
+    verdict, needed = judge(found, question, least) if name in ("alpha", "cross_alpha") else (None, None)
     return {
         **about,
         "measure": name,
@@ -217,7 +219,7 @@ def row_of(name: str, found: Measured, level: Level | None, about: Row, question
         "units": found.units,
         "ratings": found.ratings,
         "blocks": found.blocks,
-        "too_few": found.blocks < TOO_FEW,
+        "too_few": found.blocks < least,
         "verdict": verdict,
         "needed": needed,
     }
@@ -227,23 +229,23 @@ def _nine(value: float | None) -> float | None:
     return None if value is None else round(value, 9) + 0.0
 
 
-def judge(found: Measured, question: Question) -> tuple[str, int | None]:
+def judge(found: Measured, question: Question, least: int = TOO_FEW) -> tuple[str, int | None]:
     """The verdict, and how many more units (or prompts) would bring a decision at this spread.
 
     reached: the interval lies at or above the threshold; not reached: below it; else not enough data,
-    as also where there are fewer than TOO_FEW to resample. The number needed is None where the value
+    as also where there are fewer than `least` to resample. The number needed is None where the value
     lies so near the threshold that no number can be said.
     """
     if found.value is None:
         return f"no answer: {found.why}", None
     low, high, error = found.jackknife.low, found.jackknife.high, found.jackknife.error
     if low is None or high is None or error is None:
-        return "not enough data", TOO_FEW - found.blocks if found.blocks < TOO_FEW else None
+        return "not enough data", least - found.blocks if found.blocks < least else None
     gap = abs(found.value - question.threshold)
     ends = high - found.value if found.value < question.threshold else found.value - low
     more = None if gap < 0.005 else int(np.ceil(found.blocks * (ends / gap) ** 2)) - found.blocks
-    if found.blocks < TOO_FEW:
-        return "not enough data", max(TOO_FEW - found.blocks, more or 0)
+    if found.blocks < least:
+        return "not enough data", max(least - found.blocks, more or 0)
     if low >= question.threshold:
         return "reached", 0
     if high < question.threshold:

@@ -20,6 +20,8 @@ from data.intervals import NONE, Measured, jackknife_interval, percentile_interv
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MAX_CELLS = 60_000_000
+TOO_FEW = 100
+"""Blocks below which its intervals cover less than they say on average (bench/coverage.py)."""
 
 
 class _Part(NamedTuple):
