@@ -36,6 +36,8 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "storm": (["asking", "--storm", "--minutes", "1"], ["asking", "--storm"]),
     "resume": (["resume", "--requests", "100000"], ["resume"]),
     "aggregate": (["aggregate", "--votes", "1000000", "--comparisons", "100000", "--rounds", "200"], ["aggregate"]),
+    "agreement": (["agreement", "--units", "100000"], ["agreement"]),
+    "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 
