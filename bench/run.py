@@ -36,6 +36,8 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "storm": (["asking", "--storm", "--minutes", "1"], ["asking", "--storm"]),
     "resume": (["resume", "--requests", "100000"], ["resume"]),
     "aggregate": (["aggregate", "--votes", "1000000", "--comparisons", "100000", "--rounds", "200"], ["aggregate"]),
+    "dedup": (["dedup", "--rows", "50000"], ["dedup"]),
+    "dedup_small_memory": (["dedup", "--rows", "50000", "--memory", "500"], ["dedup", "--memory", "500"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 
