@@ -58,9 +58,9 @@ def _shares(text: str) -> list[int]:
 
 def export(url: str, project: str, out: Path, rules: dict[str, Any], *, replace: bool = False) -> dict[str, Any]:
     """Export a project to a folder; returns the summary. The ledger keeps the folder's digest."""
+    from curate.moment import find_project, read_tasks
     from curate.pairs import make_rules
     from curate.rows import fill
-    from curate.snapshot import find_project, read_tasks
     from data import ledger
     from data.folder import write_folder
     from data.store import open_store

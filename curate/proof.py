@@ -14,9 +14,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from curate.moment import StoredJudgment, StoredTask, find_project, read_tasks
 from curate.pairs import Rules, Stored, make_rules, pairs_of, usable
 from curate.rows import SPLITS, row_of
-from curate.snapshot import StoredJudgment, StoredTask, find_project, read_tasks
 from data.errors import BadInput, one_line
 from data.jsonl import explain, read_lines
 from data.manifest import Manifest

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any, NamedTuple, get_args
 
+from curate.moment import StoredTask
 from curate.pairs import Rules, Split, Stored, pairs_of, usable
-from curate.snapshot import StoredTask
 from data.errors import BadInput, nearest
 from data.folder import Folder, readme
 from data.jsonl import explain

@@ -1,71 +1,42 @@
-"""A project as it was at one moment: its tasks, their judgments, and the ledger's head.
+"""The store as it is now, frozen as Parquet, so that a result can be computed again from the same bytes.
 
-Everything is read inside one read transaction that the caller holds, a task at a time, so
-people go on labelling meanwhile and memory stays small.
+    python -m curate.snapshot --out DIR
+
+Everything is read in one read transaction, with the head of each project's ledger; people go on
+labelling meanwhile. DIR/data has projects, tasks, responses, judgments, ratings and the ledger,
+and no one's name. The same store gives the same digest.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import Any
 
-from data.errors import NotThere, nearest
-
-if TYPE_CHECKING:
-    from data.ledger import Head
-    from data.store import Tx
+from data.command import add_json, add_store, finish, parser, store_url
+from data.errors import exit_status
 
 
-class Project(NamedTuple):
-    """A project in the store, and the newest event of its ledger."""
-
-    id: int
-    name: str
-    tasks: int
-    head: "Head"
-
-
-class StoredJudgment(NamedTuple):
-    """A judgment as stored: its id, its state (`counted`, `surplus`, `returned`) and its JSON line."""
-
-    id: str
-    state: str
-    record: str
+def main(argv: list[str] | None = None) -> int:
+    """Read the flags, freeze, print the summary."""
+    p = parser(__doc__, "python -m curate.snapshot")
+    p.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write; must be new")
+    p.add_argument("--force", action="store_true", help="put it in the place of a former snapshot")
+    add_store(p)
+    add_json(p)
+    args = p.parse_args(argv)
+    finish(snapshot(store_url(args), args.out, replace=args.force), args.json)
+    return 0
 
 
-class StoredTask(NamedTuple):
-    """A task as stored: its id, its JSON line, and every judgment of it by id."""
+def snapshot(url: str, out: Path, *, replace: bool = False) -> dict[str, Any]:
+    """Freeze a store to a folder; returns the summary."""
+    from curate.engine import engine
+    from curate.frozen import freeze
+    from data.folder import write_folder
 
-    task: str
-    record: str
-    judgments: list[StoredJudgment]
-
-
-def find_project(tx: "Tx", name: str) -> Project:
-    """The project of this name; NotThere (with the nearest name) when there is none."""
-    from data.ledger import head
-
-    row = tx.one("SELECT id, name, tasks FROM projects WHERE name = :name", name=name)
-    if row is None:
-        known = [r.name for r in tx.all("SELECT name FROM projects ORDER BY name")]
-        hint = nearest(name, known) or "; annotate.load makes one"
-        raise NotThere(f"there is no project '{name}' in this store{hint}")
-    return Project(row.id, row.name, row.tasks, head(tx, row.id))
+    with write_folder(out, "snapshot", {}, replace=replace) as folder, engine() as con:
+        rows = freeze(con, url, folder)
+        manifest = folder.seal()
+    return {**rows, "digest": manifest.digest, "wrote": str(out)}
 
 
-def read_tasks(tx: "Tx", project: int) -> Iterator[StoredTask]:
-    """Every task of a project by task id, with all its judgments."""
-    judgments = tx.stream(
-        "SELECT t.task, j.id, j.state, j.record FROM judgments j JOIN tasks t ON t.id = j.task"
-        " WHERE j.project = :project ORDER BY t.task, j.id",
-        project=project,
-    )
-    waiting = next(judgments, None)
-    for row in tx.stream(
-        "SELECT t.task, r.record FROM tasks t JOIN task_records r ON r.task = t.id"
-        " WHERE t.project = :project ORDER BY t.task",
-        project=project,
-    ):
-        own = []
-        while waiting is not None and waiting.task == row.task:
-            own.append(StoredJudgment(waiting.id, waiting.state, waiting.record))
-            waiting = next(judgments, None)
-        yield StoredTask(row.task, row.record, own)
+if __name__ == "__main__":
+    raise SystemExit(exit_status(main))

@@ -1,0 +1,71 @@
+"""A project as it was at one moment: its tasks, their judgments, and the ledger's head.
+
+Everything is read inside one read transaction that the caller holds, a task at a time, so
+people go on labelling meanwhile and memory stays small.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from data.errors import NotThere, nearest
+
+if TYPE_CHECKING:
+    from data.ledger import Head
+    from data.store import Tx
+
+
+class Project(NamedTuple):
+    """A project in the store, and the newest event of its ledger."""
+
+    id: int
+    name: str
+    tasks: int
+    head: "Head"
+
+
+class StoredJudgment(NamedTuple):
+    """A judgment as stored: its id, its state (`counted`, `surplus`, `returned`) and its JSON line."""
+
+    id: str
+    state: str
+    record: str
+
+
+class StoredTask(NamedTuple):
+    """A task as stored: its id, its JSON line, and every judgment of it by id."""
+
+    task: str
+    record: str
+    judgments: list[StoredJudgment]
+
+
+def find_project(tx: "Tx", name: str) -> Project:
+    """The project of this name; NotThere (with the nearest name) when there is none."""
+    from data.ledger import head
+
+    row = tx.one("SELECT id, name, tasks FROM projects WHERE name = :name", name=name)
+    if row is None:
+        known = [r.name for r in tx.all("SELECT name FROM projects ORDER BY name")]
+        hint = nearest(name, known) or "; annotate.load makes one"
+        raise NotThere(f"there is no project '{name}' in this store{hint}")
+    return Project(row.id, row.name, row.tasks, head(tx, row.id))
+
+
+def read_tasks(tx: "Tx", project: int) -> Iterator[StoredTask]:
+    """Every task of a project by task id, with all its judgments."""
+    judgments = tx.stream(
+        "SELECT t.task, j.id, j.state, j.record FROM judgments j JOIN tasks t ON t.id = j.task"
+        " WHERE j.project = :project ORDER BY t.task, j.id",
+        project=project,
+    )
+    waiting = next(judgments, None)
+    for row in tx.stream(
+        "SELECT t.task, r.record FROM tasks t JOIN task_records r ON r.task = t.id"
+        " WHERE t.project = :project ORDER BY t.task",
+        project=project,
+    ):
+        own = []
+        while waiting is not None and waiting.task == row.task:
+            own.append(StoredJudgment(waiting.id, waiting.state, waiting.record))
+            waiting = next(judgments, None)
+        yield StoredTask(row.task, row.record, own)
