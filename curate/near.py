@@ -5,10 +5,10 @@
         stars = near.stars(rank)                which rows stay, and for each other the row kept for it
 
 Similarity is the Jaccard index of shingle sets (curate/shingling.py), |A and B| / |A or B|, and decided in whole
-numbers. Rows are decided in the order of their rank: a row goes when it is near a row that stays, and stays
-otherwise. So a row that goes is always near the row that is kept for it, no two rows that stay are near each
-other, and no chain of likenesses joins unlike rows. The answer depends on rows and ranks alone: on no
-order, number of processes or size of memory.
+numbers; of rows in several parts every part must be near. Rows are decided in the order of their rank: a row goes
+when it is near a row that stays, and stays otherwise. So a row that goes is always near the row that is kept
+for it, no two rows that stay are near each other, and no chain of likenesses joins unlike rows. The answer
+depends on rows and ranks alone: on no order, number of processes or size of memory.
 """
 
 import shutil
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _MANY = 64  # candidates a row of the exact filter beyond which minhash is asked whether it gives fewer
 _DIRECT = 4  # candidates a row that are compared in one go, before rows that go are taken out of the way
 _LEAST = 4_000_000
-_SMALL = 50_000_000  # characters (or as many rows) below which more processes only cost
 MEMORY_MB = 1500
 
 
@@ -46,7 +45,7 @@ class Stars(NamedTuple):
     common: "Rows"
     """Shingles it shares with that row."""
     union: "Rows"
-    """Shingles that are in one or both; similarity is common / union, and 0 / 0 for a row without tokens."""
+    """Shingles that are in one or both; similarity is common / union, never 0 / 0."""
 
 
 class Near:
@@ -71,8 +70,14 @@ class Near:
         """Every near pair of rows, sorted; rows with equal sets too. Many rows that are all alike give many."""
         import numpy as np
 
-        side = np.where(np.asarray(self.kept.sizes) > 0, 2, 0).astype(np.uint8)
-        self._find_keys(side)
+        self._find_keys(np.full(self.rows, 2, np.uint8))
+        return join(self.kept, self._keys, self.threshold, self._run)
+
+    def between(self, fixed: "NDArray[np.bool_]") -> Pairs:
+        """Every near pair of a fixed row (`a`) and one that is not (`b`), sorted."""
+        import numpy as np
+
+        self._find_keys(np.where(fixed, 1, 2).astype(np.uint8))
         return join(self.kept, self._keys, self.threshold, self._run)
 
     def stars(self, rank: "Rows", fixed: "NDArray[np.bool_] | None" = None) -> Stars:
@@ -91,7 +96,7 @@ class Near:
         first = _first_of_same(self.kept, order)
         sizes = np.asarray(self.kept.sizes).astype(np.int64)
         taken = np.arange(self.rows), sizes.copy()
-        side = np.where((first == np.arange(self.rows)) & (sizes > 0), 2, 0).astype(np.uint8)
+        side = np.where(first == np.arange(self.rows), 2, 0).astype(np.uint8)
         self._find_keys(side)
         theirs, ours = order[own[order] & (side[order] > 0)], order[~own[order] & (side[order] > 0)]
         if len(theirs):
@@ -190,18 +195,18 @@ class Near:
 
 
 def _first_of_same(kept: Kept, order: "Rows") -> "Rows":
-    """For each row the first in the order whose set is the same; a row without shingles is its own."""
+    """For each row the first in the order whose set is the same."""
     import numpy as np
 
     place = np.empty(kept.rows, np.int64)
     place[order] = np.arange(kept.rows)
-    same, sizes = np.asarray(kept.same), np.asarray(kept.sizes)
+    same = np.asarray(kept.same)
     sorted_rows = np.lexsort((place, same[:, 1], same[:, 0]))
     head = np.ones(kept.rows, bool)
     head[1:] = (same[sorted_rows[1:]] != same[sorted_rows[:-1]]).any(axis=1)
     first = np.empty(kept.rows, np.int64)
     first[sorted_rows] = sorted_rows[np.maximum.accumulate(np.where(head, np.arange(kept.rows), 0))]
-    return np.where(sizes > 0, first, np.arange(kept.rows))
+    return first
 
 
 @contextmanager
@@ -237,6 +242,7 @@ def near_rows(
     place = Path(tempfile.mkdtemp(prefix="concord-near-", dir=folder))
     try:
         with workers(count) as run:
-            yield Near(keep_sets(rows, place, n, run), threshold, run, memory_mb // (count + 1))
+            kept = keep_sets(rows, place, n, run)
+            yield Near(kept, threshold, run if len(kept.batches) > 1 else map, memory_mb // (count + 1))
     finally:
         shutil.rmtree(place, ignore_errors=True)

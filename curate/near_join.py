@@ -5,6 +5,8 @@ between sides 1 and 2 when there is a side 1, else within side 2. The range of k
 sorted by itself, and what share a key gives one candidate for every two of its rows. A candidate is dropped
 when the sizes of its sets forbid the similarity, or when more of its 512 bits differ than shingles may; of all
 others the shingles in common are counted. J >= p/q is decided as common q >= p (m + n - common): no float.
+Of rows with several parts each part is held to the threshold by itself: a long prompt that two rows share
+does not make their answers alike.
 """
 
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.near_keys import Keys, row_bits
-from curate.near_sets import Kept, Reader
+from curate.near_sets import PARTS, Kept, Reader
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,6 +172,19 @@ def _possible(pairs: "Rows", sizes: Any, bits: Any, threshold: Fraction) -> "Row
     return np.asarray(pairs[differ * (p + q) <= both * (q - p)])
 
 
+def _each_part(both: Any, shared: Any, p: int, q: int) -> bool:
+    """Whether every part of two rows reaches the threshold by itself; `both` holds what is shared twice.
+
+    Then the whole rows reach it too, so keys made from whole rows find them.
+    """
+    import numpy as np
+
+    low = np.uint64(PARTS - 1)
+    every = np.bincount((both & low).astype(np.intp), minlength=PARTS)
+    common = np.bincount((shared & low).astype(np.intp), minlength=PARTS)
+    return bool((common * q >= p * (every - common)).all())
+
+
 def _exact(pairs: "Rows", sizes: Any, reader: Reader, threshold: Fraction) -> "Rows":
     """Those of the pairs whose Jaccard similarity reaches the threshold, with what they share."""
     import numpy as np
@@ -183,7 +198,9 @@ def _exact(pairs: "Rows", sizes: Any, reader: Reader, threshold: Fraction) -> "R
             last, one = a, reader.read(a)
         both = np.concatenate((one, reader.read(b)))
         both.sort()
-        common[at] = np.count_nonzero(both[1:] == both[:-1])
+        shared = both[1:][both[1:] == both[:-1]]
+        if reader.parts == 1 or _each_part(both, shared, p, q):
+            common[at] = len(shared)
     a, b = pairs >> 32, pairs & 0xFFFFFFFF
     near = common * q >= p * (sizes[a].astype(np.int64) + sizes[b] - common)
     return np.asarray(np.stack((a, b, common), axis=1)[near])

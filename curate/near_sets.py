@@ -1,7 +1,8 @@
 """The shingle sets of many rows, kept on disk: what near.py compares, and what it needs to compare less.
 
 A row is one text or several parts of one (prompt, chosen, rejected): a shingle of one part is another shingle
-in another part, and the row's set is the union. For every row there stays
+in another part (its hash ends in the part's number), and the row's set is the union. A text without tokens
+("?!", an emoji, nothing) has one shingle, its normalised spelling. For every row there stays
 
     sets     its shingle hashes, rising, in files that are read at the rows that are asked for
     sizes    how many
@@ -13,6 +14,7 @@ Memory holds none of the sets: it does not grow with the length of the texts.
 """
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.shingling import Sets, shingle_hashes
+from data.text import normalise
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 Parts = Sequence[tuple[int, str]]
 """A row: texts with the number of the part each belongs to; 0 when there is but one."""
 BITS = 512
+PARTS = 4
+"""Part numbers are below this."""
 _BATCH = 16_000_000  # characters that go to a worker at a time
 _ROWS = 20_000  # rows at most in a batch
 
@@ -50,6 +55,8 @@ class Kept(NamedTuple):
     folder: Path
     batches: list[Batch]
     rows: int
+    parts: int
+    """Parts of a row at most: 1 when each is one text."""
 
     @property
     def sizes(self) -> "NDArray[np.int32]":
@@ -92,7 +99,12 @@ def workers(count: int) -> Iterator[Any]:
 def _map(pool: ProcessPoolExecutor, ahead: int, work: Any, *tasks: Iterable[Any]) -> Iterator[Any]:
     """Results in the order of the tasks, with so many under way: what waits does not fill the memory."""
     waiting = []
-    for task in zip(*tasks, strict=False):
+    todo = zip(*tasks, strict=False)
+    first, second = next(todo, None), next(todo, None)
+    if second is None:  # a process would only cost its start
+        yield from (work(*task) for task in (first,) if task is not None)
+        return
+    for task in itertools.chain((first, second), todo):
         waiting.append(pool.submit(work, *task))
         if len(waiting) >= ahead:
             yield waiting.pop(0).result()
@@ -108,19 +120,19 @@ def keep_sets(rows: Iterable[Parts], folder: Path, n: int, run: Any) -> Kept:
         n: tokens in a shingle.
         run: what `workers` gave.
     """
-    batches, total = [], 0
+    batches, total, parts = [], 0, 1
     names = ("sizes", "bits", "same")
     files = {name: (folder / name).open("wb") for name in names}
     try:
-        for batch, *columns in run(partial(_write, folder, n), _numbered(rows)):
+        for batch, most, *columns in run(partial(_write, folder, n), _numbered(rows)):
             batches.append(batch)
-            total += batch.rows
+            total, parts = total + batch.rows, max(parts, most)
             for name, column in zip(names, columns, strict=True):
                 files[name].write(column)
     finally:
         for file in files.values():
             file.close()
-    return Kept(folder, batches, total)
+    return Kept(folder, batches, total, parts)
 
 
 def _numbered(rows: Iterable[Parts]) -> Iterator[tuple[int, list[Parts]]]:
@@ -136,7 +148,7 @@ def _numbered(rows: Iterable[Parts]) -> Iterator[tuple[int, list[Parts]]]:
         yield first, batch
 
 
-def _write(folder: Path, n: int, numbered: tuple[int, list[Parts]]) -> tuple[Batch, bytes, bytes, bytes]:
+def _write(folder: Path, n: int, numbered: tuple[int, list[Parts]]) -> tuple[Batch, int, bytes, bytes, bytes]:
     """A worker's task: the sets of a batch at the end of its own file."""
     import numpy as np
 
@@ -151,18 +163,19 @@ def _write(folder: Path, n: int, numbered: tuple[int, list[Parts]]) -> tuple[Bat
             sizes.append(sets.sizes.astype(np.int32).tobytes())
             bits.append(_bits(sets).tobytes())
             same.append(_same(sets))
-    return Batch(first, len(rows), path.name, offset), b"".join(sizes), b"".join(bits), b"".join(same)
+    parts = 1 + max(number for row in rows for number, _ in row)
+    return Batch(first, len(rows), path.name, offset), parts, b"".join(sizes), b"".join(bits), b"".join(same)
 
 
 def _united(rows: Sequence[Parts], n: int) -> Sets:
     """The set of each row from those of its parts."""
     import numpy as np
 
-    sets = shingle_hashes([text for parts in rows for _, text in parts], n)
+    sets = _filled([text for parts in rows for _, text in parts], n)
     if all(len(parts) == 1 and parts[0][0] == 0 for parts in rows):
         return sets
     part = np.array([number for parts in rows for number, _ in parts], np.uint64)
-    marked = sets.hashes ^ np.repeat(part * np.uint64(0x9E3779B97F4A7C15), sets.sizes)
+    marked = sets.hashes & ~np.uint64(PARTS - 1) | np.repeat(part, sets.sizes)
     found, at, upto = [np.zeros(0, np.uint64)], 0, 0
     ends = np.cumsum(sets.sizes).tolist()
     for parts in rows:
@@ -171,6 +184,24 @@ def _united(rows: Sequence[Parts], n: int) -> Sets:
         found.append(np.unique(marked[at:end]))
         at = end
     return Sets(np.array([len(x) for x in found[1:]], np.int64), np.concatenate(found))
+
+
+def _filled(texts: Sequence[str], n: int) -> Sets:
+    """The shingles of each text; where there is none, one that stands for its normalised spelling."""
+    import numpy as np
+
+    sets = shingle_hashes(texts, n)
+    bare = np.flatnonzero(sets.sizes == 0)
+    if not len(bare):
+        return sets
+    spelled = [
+        hashlib.blake2b(normalise(texts[i]).encode("utf-8", "surrogatepass"), digest_size=8) for i in bare.tolist()
+    ]
+    values = np.array([int.from_bytes(one.digest(), "little") for one in spelled], np.uint64)
+    hashes = np.insert(sets.hashes, np.cumsum(sets.sizes)[bare], values)
+    sizes = sets.sizes.copy()
+    sizes[bare] = 1
+    return Sets(sizes, hashes)
 
 
 def _bits(sets: Sets) -> "NDArray[np.uint8]":
@@ -201,6 +232,7 @@ class Reader:
             name: os.open(kept.folder / name, os.O_RDONLY) for name in sorted({b.file for b in kept.batches})
         }
         self._batches = kept.batches
+        self.parts = kept.parts
         self._first = np.array([b.row for b in kept.batches], np.int64)
         self._sizes = kept.sizes
         self._before: dict[int, Any] = {}

@@ -16,7 +16,7 @@ from curate.near_join import candidates
 from curate.near_keys import Bands, bands_for
 from curate.shingling import shingle_hashes
 from data.errors import BadInput
-from data.text import shingles
+from data.text import normalise, shingles
 
 ALPHABETS = [
     "ab Z9.",
@@ -93,6 +93,11 @@ def test_a_text_shorter_than_a_shingle_is_one_and_a_text_without_tokens_has_none
     assert one[0] != one[1] != one[2]
 
 
+def with_bare(text: str) -> set[tuple[str, ...]]:
+    """The shingles of a text; of one without tokens, its normalised spelling."""
+    return shingles(text) or {("", normalise(text))}
+
+
 def corpus(count: int, seed: int, chinese: bool = False) -> list[str]:
     """Texts of some 60 tokens, many of them changed copies of others."""
     rng = random.Random(seed)
@@ -115,7 +120,7 @@ def corpus(count: int, seed: int, chinese: bool = False) -> list[str]:
 
 def brute(texts: list[str], threshold: Fraction) -> dict[tuple[int, int], int]:
     """Every near pair by comparing all sets, and what it shares."""
-    sets = [shingles(text) for text in texts]
+    sets = [with_bare(text) for text in texts]
     where: dict[tuple[str, ...], list[int]] = {}
     shared: dict[tuple[int, int], int] = {}
     for b, one in enumerate(sets):
@@ -136,7 +141,7 @@ def by_hand(texts: list[str], rank: list[int], near: dict[tuple[int, int], int],
     stay: list[int] = sorted(fixed, key=rank.__getitem__)
     for row in sorted(set(range(len(texts))) - fixed, key=rank.__getitem__):
         hits = [s for s in stay if (min(s, row), max(s, row)) in near]
-        equal = [s for s in hits if s in fixed and shingles(texts[s]) == shingles(texts[row])]
+        equal = [s for s in hits if s in fixed and with_bare(texts[s]) == with_bare(texts[row])]
         hit = next(iter(equal + hits), None)
         if hit is None:
             stay.append(row)
@@ -176,7 +181,7 @@ def test_each_row_that_goes_is_near_the_row_kept_for_it_whatever_the_order(
     assert stars.kept.tolist() == expected
     for row, kept in enumerate(expected):
         if kept != row:
-            a, b = shingles(texts[row]), shingles(texts[kept])
+            a, b = with_bare(texts[row]), with_bare(texts[kept])
             assert (stars.common[row], stars.union[row]) == (len(a & b), len(a | b))
 
 
@@ -245,11 +250,20 @@ def test_bands_state_their_recall_at_the_threshold() -> None:
         assert bands_for(Fraction(t)).recall(t) >= 0.995
 
 
-def test_no_rows_and_rows_without_tokens_are_legal() -> None:
-    for rows in ([], [[(0, "")], [(0, "!")]]):
-        with near_rows(rows, T) as near:
-            assert near.stars(np.arange(len(rows))).kept.tolist() == list(range(len(rows)))
-            assert not len(near.pairs().a)
+def test_no_rows_are_legal_and_a_text_without_tokens_is_like_its_own_spelling_only() -> None:
+    for texts, kept in (([], []), (["", "!", "？!", "!!", " ", "！", "👍", "👎"], [0, 1, 2, 3, 0, 1, 6, 7])):
+        with near_rows([[(0, text)] for text in texts], T) as near:
+            assert near.stars(np.arange(len(texts))).kept.tolist() == kept
+            assert len(near.pairs().a) == len(texts) - len(set(kept))
+
+
+def test_a_long_part_that_two_rows_share_does_not_make_the_others_alike() -> None:
+    prompt = " ".join(f"w{i}" for i in range(200))
+    rows = [
+        [(0, prompt), (1, yes), (2, no)] for yes, no in (("Yes.", "No."), ("No.", "Yes."), ("yes", "no!"), ("👍", "👎"))
+    ]
+    with near_rows(rows, T) as near:
+        assert near.stars(np.arange(4)).kept.tolist() == [0, 1, 0, 3]
 
 
 def test_a_threshold_out_of_range_is_refused_in_words() -> None:
