@@ -7,6 +7,7 @@ permutations, and the bands each chooses for 0.8. Neither compares the sets them
 added here that does: pairs are those of their own estimate.
 """
 
+import importlib
 import json
 import re
 import resource
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 THRESHOLD, PERMUTATIONS, BATCH = 0.8, 128, 10_000
 
@@ -34,12 +36,11 @@ def shingles(text: str) -> list[str]:
 
 def with_datasketch(path: str, rows: int) -> list[tuple[int, int]]:
     """MinHashLSH: each text is asked about, then added."""
-    from datasketch import MinHash, MinHashLSH
-
-    index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
+    datasketch = importlib.import_module("datasketch")
+    index = datasketch.MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
     found = []
     for row, text in enumerate(read(path, rows)):
-        made = MinHash(num_perm=PERMUTATIONS)
+        made = datasketch.MinHash(num_perm=PERMUTATIONS)
         made.update_batch([one.encode() for one in set(shingles(text))])
         found += [(other, row) for other in index.query(made)]
         index.insert(row, made)
@@ -48,12 +49,12 @@ def with_datasketch(path: str, rows: int) -> list[tuple[int, int]]:
 
 def with_rensa(path: str, rows: int) -> list[tuple[int, int]]:
     """RMinHashLSH: the same, with its own signatures; a candidate counts when its estimate reaches the threshold."""
-    from rensa import RMinHash, RMinHashLSH
-
-    index = RMinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS, num_bands=16)
-    made, found = [], []
+    rensa = importlib.import_module("rensa")
+    index = rensa.RMinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS, num_bands=16)
+    made: list[Any] = []
+    found = []
     for row, text in enumerate(read(path, rows)):
-        one = RMinHash(num_perm=PERMUTATIONS, seed=42)
+        one = rensa.RMinHash(num_perm=PERMUTATIONS, seed=42)
         one.update(shingles(text))
         found += [(other, row) for other in index.query(one) if made[other].jaccard(one) >= THRESHOLD]
         index.insert(row, one)

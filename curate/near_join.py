@@ -131,7 +131,8 @@ def _find(kept: Kept, keys: list[Keys], threshold: Fraction, share: int) -> "Row
 def _ordered(a: "Rows", b: "Rows") -> "Rows":
     import numpy as np
 
-    return np.unique(np.minimum(a, b) << 32 | np.maximum(a, b))
+    two = a != b
+    return np.unique((np.minimum(a, b) << 32 | np.maximum(a, b))[two])
 
 
 def _expanded(low: "Rows", high: "Rows") -> Iterator[tuple["Rows", "Rows"]]:

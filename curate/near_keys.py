@@ -170,8 +170,7 @@ def _packed(keys: "NDArray[np.uint64]", rows: "NDArray[np.int64]", count: int) -
 def _write(path: Path, found: "list[NDArray[np.uint64]]", shares: int) -> Keys:
     import numpy as np
 
-    keys = np.concatenate(found) if found else np.zeros(0, np.uint64)
-    keys.sort()
+    keys = np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
     keys.tofile(path)
     edges = np.array([(i << 64) // shares for i in range(shares)], np.uint64)
     return Keys(path.name, 0, len(keys), [*np.searchsorted(keys, edges).tolist(), len(keys)])

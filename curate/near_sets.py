@@ -99,12 +99,13 @@ def workers(count: int) -> Iterator[Any]:
 def _map(pool: ProcessPoolExecutor, ahead: int, work: Any, *tasks: Iterable[Any]) -> Iterator[Any]:
     """Results in the order of the tasks, with so many under way: what waits does not fill the memory."""
     waiting = []
-    todo = zip(*tasks, strict=False)
+    todo: Iterator[Any] = zip(*tasks, strict=False)
     first, second = next(todo, None), next(todo, None)
     if second is None:  # a process would only cost its start
-        yield from (work(*task) for task in (first,) if task is not None)
+        if first is not None:
+            yield work(*first)
         return
-    for task in itertools.chain((first, second), todo):
+    for task in itertools.chain([first, second], todo):
         waiting.append(pool.submit(work, *task))
         if len(waiting) >= ahead:
             yield waiting.pop(0).result()

@@ -224,6 +224,13 @@ def test_parts_of_a_row_are_told_apart() -> None:
         assert near.stars(np.arange(3)).kept.tolist() == [0, 1, 0]
 
 
+def test_the_same_text_in_two_parts_of_a_row_does_not_make_it_its_own_duplicate() -> None:
+    text = " ".join(f"w{i}" for i in range(50))
+    with near_rows([[(0, text), (1, text)], [(0, text + " x"), (1, text)], [(0, text), (1, "y")]], T) as near:
+        assert near.stars(np.arange(3)).kept.tolist() == [0, 0, 2]
+        assert near.pairs().a.tolist() == [0]
+
+
 def test_where_the_rarest_shingles_are_not_rare_minhash_finds_what_its_recall_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
