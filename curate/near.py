@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _MANY = 64  # candidates a row of the exact filter beyond which minhash is asked whether it gives fewer
 _DIRECT = 4  # candidates a row that are compared in one go, before rows that go are taken out of the way
 _LEAST = 4_000_000
+_COUNTED = 25
+"""Of more than 2 to this shingles only a part is counted to tell the rare ones."""
 MEMORY_MB = 1500
 
 
@@ -135,9 +137,9 @@ class Near:
         bits = table_bits(int(sizes.sum()))
         table = np.zeros(1 << bits, np.uint32)
         batches = self.kept.batches
-        for part in self._run(
-            partial(count, self.kept, bits), [batches[i : i + 16] for i in range(0, len(batches), 16)]
-        ):
+        one_in = 1 << max(0, int(sizes.sum()).bit_length() - _COUNTED)
+        work = partial(count, self.kept, bits, one_in)
+        for part in self._run(work, [batches[i : i + 8] for i in range(0, len(batches), 8)]):
             table += part
         np.save(self.kept.folder / "order.npy", np.ceil(np.log2(table.astype(np.float64) + 1)).astype(np.uint8))
         shares = self._shares(int(prefix_length(sizes[side > 0], self.threshold).sum()))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.near_keys import Keys, row_bits
 from curate.near_sets import PARTS, Kept, Reader
+from curate.shingling import distinct
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,15 +116,15 @@ def _find(kept: Kept, keys: list[Keys], threshold: Fraction, share: int) -> "Row
     left, right, low, high = _spans(kept, keys, share)
     found, waiting, held = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)], 0
     for who, whom in _expanded(low, high):
-        pairs = np.unique(left[whom] << 32 | right[who]) if left is not right else _ordered(left[whom], right[who])
+        pairs = distinct(left[whom] << 32 | right[who]) if left is not right else _ordered(left[whom], right[who])
         pairs = _possible(pairs, sizes, bits, threshold)
         waiting.append(pairs)
         held += len(pairs)
         if held > _WAITING:
-            found.append(_exact(np.unique(np.concatenate(waiting)), sizes, reader, threshold))
+            found.append(_exact(distinct(np.concatenate(waiting)), sizes, reader, threshold))
             waiting, held = [], 0
     if held:
-        found.append(_exact(np.unique(np.concatenate(waiting)), sizes, reader, threshold))
+        found.append(_exact(distinct(np.concatenate(waiting)), sizes, reader, threshold))
     reader.close()
     return np.concatenate(found)
 
@@ -132,7 +133,7 @@ def _ordered(a: "Rows", b: "Rows") -> "Rows":
     import numpy as np
 
     two = a != b
-    return np.unique((np.minimum(a, b) << 32 | np.maximum(a, b))[two])
+    return distinct((np.minimum(a, b) << 32 | np.maximum(a, b))[two])
 
 
 def _expanded(low: "Rows", high: "Rows") -> Iterator[tuple["Rows", "Rows"]]:

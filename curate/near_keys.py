@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from curate.near_sets import Batch, Kept, read_batch
+from curate.shingling import distinct, mix
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,13 +71,19 @@ def table_bits(shingles: int) -> int:
     return min(22, max(10, shingles.bit_length()))
 
 
-def count(kept: Kept, bits: int, batches: list[Batch]) -> "NDArray[np.uint32]":
-    """A worker's task: how many shingles of these batches fall on each place of the table."""
+def count(kept: Kept, bits: int, one_in: int, batches: list[Batch]) -> "NDArray[np.uint32]":
+    """A worker's task: how many shingles of these batches fall on each place of the table.
+
+    Of many rows one in so many is counted, a power of two, chosen by what it says: the order of the rows has
+    no part in it. What is rare in them is rare in all.
+    """
     import numpy as np
 
     table = np.zeros(1 << bits, np.uint32)
     for batch in batches:
-        hashes = read_batch(kept, batch).hashes
+        sets = read_batch(kept, batch)
+        chosen = kept.same[batch.row : batch.row + batch.rows, 0] & np.uint64(one_in - 1) == 0
+        hashes = sets.hashes[np.repeat(chosen, sets.sizes)]
         for start in range(0, len(hashes), 1 << bits):
             where = (hashes[start : start + (1 << bits)] >> np.uint64(64 - bits)).astype(np.intp)
             table += np.bincount(where, minlength=1 << bits).astype(np.uint32)
@@ -135,7 +142,7 @@ def write_minhashes(kept: Kept, bands: Bands, shares: int, batch: Batch) -> Keys
         for number, band in enumerate(factors):
             key = np.full(len(use), number + 1, np.uint64)
             for factor in band:
-                key = _mix(key ^ np.minimum.reduceat(hashes * factor, begins)[pick])
+                key = mix(key ^ np.minimum.reduceat(hashes * factor, begins)[pick])
             found.append(_packed(key, use + (batch.row + start), kept.rows))
     return _write(kept.folder / f"keys-{batch.row}", found, shares)
 
@@ -148,12 +155,6 @@ def _asked(kept: Kept, batch: Batch) -> "NDArray[np.bool_]":
     return np.asarray(side[batch.row : batch.row + batch.rows] > 0)
 
 
-def _mix(x: "NDArray[np.uint64]") -> "NDArray[np.uint64]":
-    from curate.shingling import mix
-
-    return mix(x.copy())
-
-
 def row_bits(rows: int) -> int:
     """The low bits of a packed key that hold the row."""
     return max(1, (max(rows, 1) - 1).bit_length())
@@ -164,13 +165,13 @@ def _packed(keys: "NDArray[np.uint64]", rows: "NDArray[np.int64]", count: int) -
     import numpy as np
 
     low = np.uint64(row_bits(count))
-    return _mix(keys) >> low << low | rows.astype(np.uint64)
+    return mix(keys) >> low << low | rows.astype(np.uint64)
 
 
 def _write(path: Path, found: "list[NDArray[np.uint64]]", shares: int) -> Keys:
     import numpy as np
 
-    keys = np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
+    keys = distinct(np.concatenate([np.zeros(0, np.uint64), *found]))
     keys.tofile(path)
     edges = np.array([(i << 64) // shares for i in range(shares)], np.uint64)
     return Keys(path.name, 0, len(keys), [*np.searchsorted(keys, edges).tolist(), len(keys)])

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.shingling import Sets, shingle_hashes
+from curate.shingling import Sets, distinct, shingle_hashes
 from data.text import normalise
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _united(rows: Sequence[Parts], n: int) -> Sets:
     for parts in rows:
         upto += len(parts)
         end = ends[upto - 1] if upto else 0
-        found.append(np.unique(marked[at:end]))
+        found.append(distinct(marked[at:end]))
         at = end
     return Sets(np.array([len(x) for x in found[1:]], np.int64), np.concatenate(found))
 

@@ -12,7 +12,7 @@ text is cut by `data.text.tokens` itself.
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.text import tokens
 
@@ -174,6 +174,16 @@ def mix(x: "U64") -> "U64":
     x *= np.uint64(0xC4CEB9FE1A85EC53)
     x ^= x >> np.uint64(33)
     return x
+
+
+def distinct(x: "NDArray[Any]") -> "NDArray[Any]":
+    """The values, rising, each once; x is sorted in place. (np.unique hashes whole numbers, five times slower.)"""
+    import numpy as np
+
+    x.sort()
+    fresh = np.ones(len(x), bool)
+    fresh[1:] = x[1:] != x[:-1]
+    return np.asarray(x[fresh])
 
 
 def _token_hashes(raw: bytes, starts: "I64", lengths: "I64") -> "U64":
