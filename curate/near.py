@@ -244,7 +244,7 @@ def near_rows(
     place = Path(tempfile.mkdtemp(prefix="concord-near-", dir=folder))
     try:
         with workers(count) as run:
-            kept = keep_sets(rows, place, n, run)
+            kept = keep_sets(rows, place, n, run, min(16_000_000, memory_mb * 8_000))
             yield Near(kept, threshold, run if len(kept.batches) > 1 else map, memory_mb // (count + 1))
     finally:
         shutil.rmtree(place, ignore_errors=True)

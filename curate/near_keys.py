@@ -84,9 +84,8 @@ def count(kept: Kept, bits: int, one_in: int, batches: list[Batch]) -> "NDArray[
         sets = read_batch(kept, batch)
         chosen = kept.same[batch.row : batch.row + batch.rows, 0] & np.uint64(one_in - 1) == 0
         hashes = sets.hashes[np.repeat(chosen, sets.sizes)]
-        for start in range(0, len(hashes), 1 << bits):
-            where = (hashes[start : start + (1 << bits)] >> np.uint64(64 - bits)).astype(np.intp)
-            table += np.bincount(where, minlength=1 << bits).astype(np.uint32)
+        for start in range(0, len(hashes), 1 << 18):
+            np.add.at(table, hashes[start : start + (1 << 18)] >> np.uint64(64 - bits), np.uint32(1))
     return table
 
 

@@ -35,7 +35,6 @@ Parts = Sequence[tuple[int, str]]
 BITS = 512
 PARTS = 4
 """Part numbers are below this."""
-_BATCH = 16_000_000  # characters that go to a worker at a time
 _ROWS = 20_000  # rows at most in a batch
 
 
@@ -113,19 +112,20 @@ def _map(pool: ProcessPoolExecutor, ahead: int, work: Any, *tasks: Iterable[Any]
         yield one.result()
 
 
-def keep_sets(rows: Iterable[Parts], folder: Path, n: int, run: Any) -> Kept:
+def keep_sets(rows: Iterable[Parts], folder: Path, n: int, run: Any, at_once: int = 16_000_000) -> Kept:
     """Write the sets of all rows, in their order.
 
     Args:
         folder: an empty folder; what is written here is `8 bytes x shingles` long.
         n: tokens in a shingle.
         run: what `workers` gave.
+        at_once: characters that go to a worker at a time.
     """
     batches, total, parts = [], 0, 1
     names = ("sizes", "bits", "same")
     files = {name: (folder / name).open("wb") for name in names}
     try:
-        for batch, most, *columns in run(partial(_write, folder, n), _numbered(rows)):
+        for batch, most, *columns in run(partial(_write, folder, n), _numbered(rows, at_once)):
             batches.append(batch)
             total, parts = total + batch.rows, max(parts, most)
             for name, column in zip(names, columns, strict=True):
@@ -136,13 +136,13 @@ def keep_sets(rows: Iterable[Parts], folder: Path, n: int, run: Any) -> Kept:
     return Kept(folder, batches, total, parts)
 
 
-def _numbered(rows: Iterable[Parts]) -> Iterator[tuple[int, list[Parts]]]:
+def _numbered(rows: Iterable[Parts], at_once: int) -> Iterator[tuple[int, list[Parts]]]:
     batch: list[Parts] = []
     first = held = 0
     for row in rows:
         batch.append(row)
         held += sum(len(text) for _, text in row)
-        if held >= _BATCH or len(batch) >= _ROWS:
+        if held >= at_once or len(batch) >= _ROWS:
             yield first, batch
             first, held, batch = first + len(batch), 0, []
     if batch:
