@@ -35,6 +35,8 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "asking": (["asking", "--requests", "2000", "--rounds", "1"], ["asking"]),
     "storm": (["asking", "--storm", "--minutes", "1"], ["asking", "--storm"]),
     "resume": (["resume", "--requests", "100000"], ["resume"]),
+    "dedup": (["dedup", "--rows", "50000"], ["dedup"]),
+    "dedup_small_memory": (["dedup", "--rows", "50000", "--memory", "500"], ["dedup", "--memory", "500"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 
