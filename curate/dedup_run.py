@@ -12,9 +12,10 @@ row. So the order of rows and files changes no byte of what is written, and neit
 
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -50,7 +51,7 @@ class Held:
 
     def __init__(self, lines: BinaryIO) -> None:
         self.lines = lines
-        self.ids: list[str] = []
+        self._ids, self._id_start = bytearray(), array("q", [0])
         self.files: list[str] = []
         self.file = array("H")
         self.unit = array("q")
@@ -69,8 +70,9 @@ class Held:
         """Keep a row; whether its unit is new and is still to be compared."""
         from hashlib import blake2b
 
-        row = len(self.ids)
-        self.ids.append(entry.id)
+        row = len(self)
+        self._ids += entry.id.encode("utf-8", "surrogatepass")
+        self._id_start.append(len(self._ids))
         if entry.file not in self.files:
             self.files.append(entry.file)
         self.file.append(self.files.index(entry.file))
@@ -88,6 +90,14 @@ class Held:
         self.unit_rows.append(row)
         return True
 
+    def __len__(self) -> int:
+        """How many rows there are, the other set's among them."""
+        return len(self._id_start) - 1
+
+    def id(self, row: int) -> str:
+        """A row's id."""
+        return self._ids[self._id_start[row] : self._id_start[row + 1]].decode("utf-8", "surrogatepass")
+
     def line(self, row: int) -> bytes:
         """A row's line again."""
         self.lines.seek(self.start[row])
@@ -101,7 +111,10 @@ class Held:
         """All rows by rank."""
         import numpy as np
 
-        ids = np.array([id_.encode("utf-8", "surrogatepass") for id_ in self.ids] or [b""])[: len(self.ids)]
+        longest = max((b - a for a, b in pairwise(self._id_start)), default=1)
+        ids = np.zeros(len(self), f"S{max(1, longest)}")
+        for row in range(len(self)):
+            ids[row] = bytes(self._ids[self._id_start[row] : self._id_start[row + 1]])
         columns = [np.frombuffer(column, column.typecode) for column in (self.content, self.seq, self.judged)]
         return np.lexsort((columns[0], ids, columns[1], columns[2]))
 
@@ -115,12 +128,14 @@ def deduplicate(
         NotThere, BadInput: an input that cannot be read, or not a single row that can be compared.
     """
     import numpy as np
+    import pyarrow as pa
 
-    with tempfile.TemporaryFile() as lines, folder.lines("audit/rejected.jsonl") as rejected:
+    pa.set_memory_pool(pa.system_memory_pool())  # the others keep what was given back
+    with tempfile.TemporaryFile(dir=folder.path) as lines, folder.lines("audit/rejected.jsonl") as rejected:
         held = Held(lines)
         texts = _texts(inputs, against, how, held, rejected, step)
-        with near_rows(texts, how.threshold, n=how.n, threads=how.threads, memory_mb=how.memory_mb) as near:
-            if len(held.ids) == held.theirs:
+        with _near(texts, how, folder) as near:
+            if len(held) == held.theirs:
                 names = ", ".join(str(path) for path in inputs)
                 raise BadInput(f"{names}: no row can be compared ({rejected.rows:,} rejected); name other files")
             order = held.order()
@@ -128,10 +143,10 @@ def deduplicate(
         lines.flush()
         counts = _write(held, order, kept, stars, folder)
         stay = order[(kept == np.arange(len(kept)))[order] & (order >= held.theirs)]
-        found = _contradictions(held, stay, how) if any(held.swapped) else None
+        found = _contradictions(held, stay, how, folder) if any(held.swapped) else None
         folder.write("audit/contradictions.jsonl", found or [])
     return {
-        "rows": len(held.ids) - held.theirs,
+        "rows": len(held) - held.theirs,
         "kept": len(stay),
         "removed": counts,
         "contradictions": None if found is None else len(found),
@@ -140,6 +155,11 @@ def deduplicate(
         "found_by": "exact prefix filter" if near.bands is None else "minhash",
         "recall_at_the_threshold": round(near.recall, 4),
     }
+
+
+def _near(texts: Iterable[Parts], how: How, folder: "Folder") -> AbstractContextManager[Near]:
+    """The rows compared as the run says; what lies on disk meanwhile lies in the unfinished folder."""
+    return near_rows(texts, how.threshold, n=how.n, threads=how.threads, memory_mb=how.memory_mb, folder=folder.path)
 
 
 def _texts(
@@ -153,17 +173,17 @@ def _texts(
     """The parts of every unit, the other set first; what else is known of a row goes to `held` on the way."""
     for paths, ours in ((against, False), (inputs, True)):
         if ours:
-            held.theirs = len(held.ids)
+            held.theirs = len(held)
             held.units.clear()  # a task of the other set is another unit
         for path in paths:
-            before = len(held.ids)
+            before = len(held)
             for entry in read_entries(path, how.on, how.text, how.project):
                 step(1)
                 if isinstance(entry, Bad):
                     rejected.add({"where": entry.where, "reason": entry.reason})
                 elif held.add(entry):
                     yield entry.parts
-            if not ours and len(held.ids) == before:
+            if not ours and len(held) == before:
                 raise BadInput(f"--against {path} gives no row that can be compared; name another")
 
 
@@ -210,9 +230,9 @@ def _write(held: Held, order: "Rows", kept: "Rows", decided: Decided, folder: "F
             common, union = int(decided.common[row]), int(decided.union[row])
             removed.add(
                 {
-                    "id": held.ids[row],
+                    "id": held.id(row),
                     "reason": reason,
-                    "kept": held.ids[for_row],
+                    "kept": held.id(for_row),
                     "similarity": common / union,
                     "shingles_in_both": common,
                     "shingles_in_either": union,
@@ -221,7 +241,7 @@ def _write(held: Held, order: "Rows", kept: "Rows", decided: Decided, folder: "F
     return dict(sorted(counts.items()))
 
 
-def _contradictions(held: Held, stay: "Rows", how: How) -> list[dict[str, Any]]:
+def _contradictions(held: Held, stay: "Rows", how: How, folder: "Folder") -> list[dict[str, Any]]:
     """Pairs among those that stay that are near when one's chosen and rejected change places, by rank."""
     import numpy as np
 
@@ -229,7 +249,7 @@ def _contradictions(held: Held, stay: "Rows", how: How) -> list[dict[str, Any]]:
     texts = (
         [(part, text) for part, text in pair_parts(held.line(row), turned)] for turned in (False, True) for row in rows
     )
-    with near_rows(texts, how.threshold, n=how.n, threads=how.threads, memory_mb=how.memory_mb) as near:
+    with _near(texts, how, folder) as near:
         found = near.between(np.arange(2 * len(rows)) < len(rows))
         sizes = np.asarray(near.kept.sizes)
     told = []
@@ -241,8 +261,8 @@ def _contradictions(held: Held, stay: "Rows", how: How) -> list[dict[str, Any]]:
         union = int(sizes[a]) + int(sizes[turned]) - common
         told.append(
             {
-                "first": held.ids[rows[a]],
-                "second": held.ids[rows[b]],
+                "first": held.id(rows[a]),
+                "second": held.id(rows[b]),
                 "reason": "chosen and rejected swapped" + ("" if exact else ", nearly"),
                 "similarity": common / union,
                 "shingles_in_both": common,

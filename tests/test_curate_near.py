@@ -209,6 +209,7 @@ def test_the_answer_is_the_same_for_any_processes_memory_and_batches(
 ) -> None:
     texts = corpus(400, 5)
     once = found_pairs(texts, T, tmp_path)
+    monkeypatch.setattr(near_sets, "_ROWS", 150)
     assert found_pairs(texts, T, tmp_path, threads=2, memory_mb=900) == once
     monkeypatch.setattr(near_sets, "_ROWS", 37)
     monkeypatch.setattr("curate.near_join._AT_ONCE", 50)
