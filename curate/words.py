@@ -47,7 +47,7 @@ class Words(NamedTuple):
 def hashed_words(texts: Sequence[str]) -> Words:
     """The tokens of each text as hashes.
 
-    Meant for texts of a few hundred thousand characters together (`batches`): the arrays take some 40 bytes a character.
+    Meant for a few hundred thousand characters at a time (`batches`): the arrays take 40 bytes a character.
     """
     import numpy as np
 
