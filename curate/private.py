@@ -130,7 +130,8 @@ KINDS: tuple[Kind, ...] = (
         "digits",
         re.compile(
             _B
-            + rb"(?:1[ .\-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}(?P<gap>[.\-]))[2-9][0-9]{2}(?(gap)(?P=gap)|[.\-])[0-9]{4}"
+            + rb"(?:1[ .\-])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}(?P<gap>[.\-]))"
+            + rb"[2-9][0-9]{2}(?(gap)(?P=gap)|[.\-])[0-9]{4}"
             + _E
         ),
         checks.north_american,
@@ -271,7 +272,7 @@ def _scan(image: bytes, places: "Places | None", which: list[int], sizes: list[i
     """What is found in texts that lie one after another in an image, with one byte between."""
     import numpy as np
 
-    ends = np.cumsum(np.array(sizes) + 1) - 1
+    ends: Places = np.cumsum(np.array(sizes, np.int64) + 1) - 1
     starts = ends - sizes  # the first character of each text
     begins = starts
     if places is not None:

@@ -51,7 +51,9 @@ def hashed_words(texts: Sequence[str]) -> Words:
     """
     import numpy as np
 
-    ascii_, wide, odd = [], [], []
+    ascii_: list[int] = []
+    wide: list[int] = []
+    odd: list[int] = []
     for i, text in enumerate(texts):
         (ascii_ if text.isascii() else wide).append(i)
     parts = [_plain(texts, ascii_)]
@@ -263,3 +265,21 @@ def _one_by_one(texts: Sequence[str], which: list[int]) -> "tuple[Hashes, Places
     lengths = np.fromiter(map(len, flat), np.int64, len(flat))
     counts = np.fromiter(map(len, rows), np.int64, len(rows))
     return hash_slices(b"".join(flat), np.cumsum(lengths) - lengths, lengths), counts
+
+
+def word_keys(texts: Sequence[str]) -> list[bytes]:
+    """A key for each text by its words: equal when the same words stand in the same order.
+
+    16 bytes of a digest over the words' hashes; a text without words goes by its characters.
+    """
+    from hashlib import blake2b
+
+    keys = []
+    for part in batches(texts):
+        words = hashed_words(texts[part])
+        begin = 0
+        for text, end in zip(texts[part], words.ends.tolist(), strict=True):
+            held = words.hashes[begin:end].tobytes() if end > begin else text.encode("utf-8", "surrogatepass") + b"."
+            keys.append(blake2b(held, digest_size=16).digest())
+            begin = end
+    return keys
