@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from curate import contamination, private
 from curate.findings import Case, Found, Level, case, finding
+from curate.groups import near_across
 from curate.material import Pair, Passage
 from curate.words import batches, hashed_words, word_keys
 from data.stats import wilson
@@ -173,18 +174,37 @@ def repeats(pairs: Sequence[Pair]) -> list[Found]:
 
 
 def _split_leaks(pairs: Sequence[Pair], prompts: Sequence[bytes]) -> list[Found]:
-    splits: dict[bytes, set[str]] = {}
-    for key, p in zip(prompts, pairs, strict=True):
+    """Rows for validation or test whose prompt another split has too, word for word or nearly."""
+    first: dict[tuple[bytes, str], int] = {}
+    for i, (key, p) in enumerate(zip(prompts, pairs, strict=True)):
         if p.split:
-            splits.setdefault(key, set()).add(p.split)
-    cases = [
-        case(p.id, "row", f"{p.split}; its prompt is also in {', '.join(sorted(splits[key] - {p.split}))}", p.where)
-        for key, p in zip(prompts, pairs, strict=True)
-        if p.split and p.split != "train" and len(splits[key]) > 1
-    ]
+            first.setdefault((key, p.split), i)
+    names = sorted({split for _, split in first}, key=lambda name: (name != "train", name))
+    if len(names) < 2:
+        return []
+    places = sorted(first.values())
+    sides = [names.index(pairs[i].split or "") for i in places]
+    alike: dict[tuple[bytes, str], tuple[float, int]] = {}
+    for similarity, a, b in near_across([pairs[i].prompt for i in places], sides):
+        row, other = places[b], places[a]  # a lies in the split named before
+        key = (prompts[row], pairs[row].split or "")
+        alike[key] = max(alike.get(key, (0.0, 0)), (similarity, -other))
+    cases = []
+    for key, p in zip(prompts, pairs, strict=True):
+        if p.split and (key, p.split) in alike:
+            similarity, other = alike[key, p.split]
+            near = pairs[-other]
+            cases.append(
+                case(
+                    p.id,
+                    "row",
+                    f"{p.split}; its prompt is {similarity:.3f} like that of {near.id} ({near.split})",
+                    p.where,
+                )
+            )
     if not cases:
         return []
-    says = f"{len(cases):,} rows kept for validation or test have a prompt that another split has too"
+    says = f"{len(cases):,} rows have a prompt that another split has too, or one at least 0.8 like it"
     return [finding("split_leak", "block", len(pairs), says, cases)]
 
 
