@@ -31,7 +31,7 @@ NOISE = (
     "order 20260314-000817, version 3.11.4",
     "pi is 3.14159265358979",
 )
-HAN = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方后多定行学法所民得经"
+HAN = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说"
 
 
 def rows(rng: random.Random, count: int, characters: int, chinese: bool) -> list[str]:

@@ -4,17 +4,19 @@ An evaluation text and one of ours share an n-gram when n tokens (`data.text.tok
 letters of scripts without spaces) stand in both in the same order. An evaluation text of fewer than n
 tokens, down to `shortest`, is looked for whole; a shorter one says nothing and is only counted.
 
-How it is found: the hashes of all windows of n tokens (a rolling sum, computed for a whole batch at
-once) are looked up in a table of bytes, what passes in a sorted list, and what is found there is
-compared token by token. So a hash decides nothing, and the answers are those of sets of n-grams.
+How it is found: of evaluation texts every (n - shortest + 1)-th run of `shortest` tokens is kept as a
+hash, so that every run of n holds one that is kept. All runs of `shortest` tokens of ours (rolling sums,
+for a whole batch at once) are looked up in a table of bits, what passes in a sorted list; what is found
+is extended to both sides token by token, by their hashes and at last by the tokens themselves. So a
+hash decides nothing, and the answers are those of sets of n-grams.
 Sources: n-gram overlap as in T. Brown et al., "Language models are few-shot learners" (2020), appendix
 C, where n is 8 to 13; the rolling sum is R. Karp and M. Rabin's (1987).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.words import MIX, batches, hashed_words
+from curate.words import MIX, Words, batches, hashed_words
 from data.errors import BadInput
 from data.text import tokens
 
@@ -22,13 +24,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from curate.words import Hashes, Places, Words
+    from curate.words import Hashes, Places
 
     Slots = NDArray[np.uint8]
 
 GRAM = 13
 SHORTEST = 8
-_ROOM = 8  # slots for each n-gram in the tables of bytes that nearly all windows end at
+_ROOM = 8  # slots for each run in the tables of bits that nearly all windows end at
 
 
 class EvaluationText(NamedTuple):
@@ -63,28 +65,31 @@ class Match(NamedTuple):
 
 
 class Index(NamedTuple):
-    """The n-grams of evaluation texts, to look others up in."""
+    """Evaluation texts, and the hashes by which runs of theirs are found."""
 
     texts: list[EvaluationText]
     n: int
     shortest: int
     too_short: int
     """Evaluation texts of fewer than `shortest` tokens."""
-    grams: "_Grams"
-    heads: "_Grams"
-    """The first `shortest` tokens of texts of fewer than n."""
-
-
-class _Grams(NamedTuple):
-    """Sorted hashes, where each stands (text, first token), and two tables of bytes with the slots they use."""
-
+    words: "Words"
+    """The tokens of all of them."""
     hashes: "Hashes"
-    text: "Places"
-    begin: "Places"
+    """Of the runs that are kept, sorted."""
+    places: "Places"
+    """The first token of each, among all tokens."""
     first: "Slots"
-    """Slot by the highest bits of a hash."""
+    """A bit for each slot that the highest bits of a hash name."""
     second: "Slots"
-    """Slot by the bits below those."""
+    """The same for the bits below those."""
+
+
+class _Run(NamedTuple):
+    """Equal tokens in a row: where they begin in our text and in theirs, and how many."""
+
+    ours: int
+    theirs: int
+    length: int
 
 
 def index(texts: Sequence[EvaluationText], n: int = GRAM, shortest: int = SHORTEST) -> Index:
@@ -92,7 +97,7 @@ def index(texts: Sequence[EvaluationText], n: int = GRAM, shortest: int = SHORTE
 
     Args:
         n: tokens of a run that counts as shared.
-        shortest: tokens of the shortest evaluation text that is looked for, at most n.
+        shortest: tokens of the shortest evaluation text that is looked for, at most n; a low one is slow.
 
     Raises:
         BadInput: n or shortest is out of range.
@@ -101,20 +106,22 @@ def index(texts: Sequence[EvaluationText], n: int = GRAM, shortest: int = SHORTE
 
     if not 1 <= shortest <= n:
         raise BadInput(f"contamination: runs of {n} tokens, texts from {shortest}; give 1 <= shortest <= n")
-    grams, heads, too_short = [], [], 0
-    for part in batches([t.text for t in texts]):
-        words = hashed_words([t.text for t in texts[part]])
-        sizes = np.diff(words.ends, prepend=0)
-        too_short += int((sizes < shortest).sum())
-        sums = _sums(words)
-        hashes = _windows(sums, n)
-        inside, text, begin = _within(words, np.arange(len(hashes)), n)
-        grams.append((hashes[inside], text + part.start, begin))
-        hashes = _windows(sums, shortest)
-        inside, text, begin = _within(words, np.arange(len(hashes)), shortest)
-        short = (begin == 0) & (sizes[text] < n)
-        heads.append((hashes[inside][short], text[short] + part.start, begin[short]))
-    return Index(list(texts), n, shortest, too_short, _gathered(grams), _gathered(heads))
+    parts = [hashed_words([t.text for t in texts[part]]) for part in batches([t.text for t in texts])]
+    sizes = np.concatenate([np.zeros(0, np.int64), *(np.diff(words.ends, prepend=0) for words in parts)])
+    words = Words(np.concatenate([np.zeros(0, np.uint64), *(part.hashes for part in parts)]), np.cumsum(sizes))
+    hashes = _windows(_sums(words), shortest)
+    _, text, begin = _within(words, np.arange(len(hashes)), shortest)
+    kept = begin % (n - shortest + 1) == 0
+    places = begin[kept] + (words.ends - sizes)[text[kept]]
+    hashes = hashes[places]
+    order = np.argsort(hashes, kind="stable")
+    bits = min(max((len(hashes) * _ROOM).bit_length(), 10), 28)
+    first, second = (np.zeros(1 << bits, bool) for _ in range(2))
+    first[hashes >> (64 - bits)] = True
+    second[(hashes << bits) >> (64 - bits)] = True
+    packed = (np.packbits(slots, bitorder="little") for slots in (first, second))
+    too_short = int((sizes < shortest).sum())
+    return Index(list(texts), n, shortest, too_short, words, hashes[order], places[order], *packed)
 
 
 def scan(texts: Sequence[str], index: Index, step: Callable[[int], None] = lambda _: None) -> list[Match]:
@@ -122,36 +129,24 @@ def scan(texts: Sequence[str], index: Index, step: Callable[[int], None] = lambd
 
     Of several evaluation texts the one with the greatest share wins, of equal ones the first.
     """
-    verifier = _Verifier(texts, index)
+    known: dict[int, list[str]] = {}
     found = []
     for part in batches(texts):
         words = hashed_words(texts[part])
-        sums = _sums(words)
-        hits: dict[int, set[tuple[int, int, int]]] = {}
-        for grams, n in ((index.grams, index.n), (index.heads, index.shortest)):
-            if len(grams.hashes):
-                for text, begin, evaluation, at in _lookup(words, sums, grams, n):
-                    hits.setdefault(text + part.start, set()).add((evaluation, begin, at))
-        for text in sorted(hits):
-            match = verifier.best(text, hits[text])
+        for text, runs in sorted(_runs(words, index).items()):
+            match = _best(text + part.start, tokens(texts[text + part.start]), runs, index, known)
             if match is not None:
                 found.append(match)
         step(part.stop - part.start)
     return found
 
 
-def _gathered(parts: "list[tuple[Hashes, Places, Places]]") -> _Grams:
+def _used(slots: "Slots", slot: "NDArray[Any]") -> "NDArray[np.bool_]":
+    """Whether each of these slots is used."""
     import numpy as np
 
-    empty = np.zeros(0, np.int64)
-    columns = zip(*parts, strict=True) if parts else ([np.zeros(0, np.uint64)], [empty], [empty])
-    hashes, text, begin = (np.concatenate(column) for column in columns)
-    order = np.argsort(hashes, kind="stable")
-    bits = min(max((len(hashes) * _ROOM).bit_length(), 10), 28)
-    first, second = np.zeros(1 << bits, np.uint8), np.zeros(1 << bits, np.uint8)
-    first[hashes >> (64 - bits)] = 1
-    second[(hashes << bits) >> (64 - bits)] = 1
-    return _Grams(hashes[order], text[order], begin[order], first, second)
+    taken: NDArray[np.bool_] = (slots[slot >> 3] >> (slot & 7).astype(np.uint8)) & 1 != 0
+    return taken
 
 
 def _sums(words: "Words") -> "Hashes":
@@ -206,63 +201,83 @@ def _powers(count: int) -> "tuple[Hashes, Hashes]":
     return _power_tables
 
 
-def _lookup(words: "Words", sums: "Hashes", grams: _Grams, n: int) -> Iterator[tuple[int, int, int, int]]:
-    """Text, first token, evaluation text and its token, for every window whose hash is known."""
+def _runs(words: "Words", index: Index) -> dict[int, dict[int, list[_Run]]]:
+    """Text to evaluation text to their equal runs, by hashes: of n tokens, or all of a shorter text."""
     import numpy as np
 
-    hashes = _windows(sums, n)
-    bits = len(grams.first).bit_length() - 1
-    near = np.flatnonzero(grams.first[hashes >> (64 - bits)])
-    near = near[grams.second[(hashes[near] << bits) >> (64 - bits)] != 0]
-    low = np.searchsorted(grams.hashes, hashes[near], "left")
-    high = np.searchsorted(grams.hashes, hashes[near], "right")
-    known = np.flatnonzero(high > low)
-    inside, text, begin = _within(words, near[known], n)
-    for i, ours, at in zip(known[inside].tolist(), text.tolist(), begin.tolist(), strict=True):
-        for entry in range(low[i], high[i]):
-            yield ours, at, int(grams.text[entry]), int(grams.begin[entry])
-
-
-class _Verifier:
-    """Compares tokens where hashes were equal; keeps the tokens of the evaluation texts it has read."""
-
-    def __init__(self, texts: Sequence[str], index: Index) -> None:
-        self.texts = texts
-        self.index = index
-        self.known: dict[int, list[str]] = {}
-
-    def best(self, text: int, hits: set[tuple[int, int, int]]) -> Match | None:
-        """The evaluation text with the greatest share among those that share a run, or None."""
-        ours = tokens(self.texts[text])
-        theirs_at: dict[int, list[tuple[int, int]]] = {}
-        for evaluation, begin, at in hits:
-            theirs_at.setdefault(evaluation, []).append((begin, at))
-        best: Match | None = None
-        for evaluation in sorted(theirs_at):
-            theirs = self.known.get(evaluation)
-            if theirs is None:
-                theirs = self.known[evaluation] = tokens(self.index.texts[evaluation].text)
-            n = min(self.index.n, len(theirs))
-            same = [(b, a) for b, a in theirs_at[evaluation] if ours[b : b + n] == theirs[a : a + n]]
-            if not same:
+    if not len(index.hashes):
+        return {}
+    hashes = _windows(_sums(words), index.shortest)
+    bits = (len(index.first) * 8).bit_length() - 1
+    near = np.flatnonzero(_used(index.first, hashes >> (64 - bits)))
+    near = near[_used(index.second, (hashes[near] << bits) >> (64 - bits))]
+    low = np.searchsorted(index.hashes, hashes[near], "left")
+    high = np.searchsorted(index.hashes, hashes[near], "right")
+    hit = np.flatnonzero(high > low)
+    inside, text, begin = _within(words, near[hit], index.shortest)
+    hit = hit[inside]
+    found: dict[int, dict[int, list[_Run]]] = {}
+    done: dict[tuple[int, int], int] = {}  # (text, place of theirs less place of ours) to where the last run ended
+    columns = (text, begin, low[hit], high[hit])
+    for ours, at, first, last in zip(*(column.tolist() for column in columns), strict=True):
+        for place in index.places[first:last].tolist():
+            if at < done.get((ours, place - at), 0):
                 continue
-            shared = sum(length for _, length in _runs(sorted({a for _, a in same}), n))
-            begin, length = max(_runs(sorted({b for b, _ in same}), n), key=lambda run: (run[1], -run[0]))
-            match = Match(text, evaluation, shared, len(theirs), begin, length)
-            if best is None or match.shared * best.of > best.shared * match.of:
-                best = match
-        return best
+            theirs = int(np.searchsorted(index.words.ends, place, "right"))
+            a, b = _tokens_of(words, ours), _tokens_of(index.words, theirs)
+            start = place - (int(index.words.ends[theirs]) - len(b))
+            run = _extended(a, b, at, start)
+            done[ours, place - at] = run.ours + run.length
+            if run.length >= min(index.n, len(b)):
+                found.setdefault(ours, {}).setdefault(theirs, []).append(run)
+    return found
 
 
-def _runs(begins: list[int], n: int) -> list[tuple[int, int]]:
-    """Windows of n that begin at these places, put together: first place and length of each run."""
-    out: list[tuple[int, int]] = []
-    for begin in begins:
-        if out and begin <= out[-1][0] + out[-1][1]:
-            out[-1] = (out[-1][0], begin + n - out[-1][0])
-        else:
-            out.append((begin, n))
-    return out
+def _tokens_of(words: "Words", text: int) -> "Hashes":
+    return words.hashes[words.ends[text - 1] if text else 0 : words.ends[text]]
+
+
+def _extended(a: "Hashes", b: "Hashes", at: int, start: int) -> _Run:
+    """The longest run of equal hashes through place `at` of a and `start` of b."""
+    import numpy as np
+
+    back, ahead = min(at, start), min(len(a) - at, len(b) - start)
+    unlike = np.flatnonzero(a[at - back : at] != b[start - back : start])
+    left = back - 1 - int(unlike[-1]) if len(unlike) else back
+    unlike = np.flatnonzero(a[at : at + ahead] != b[start : start + ahead])
+    right = int(unlike[0]) if len(unlike) else ahead
+    return _Run(at - left, start - left, left + right)
+
+
+def _best(
+    text: int, ours: list[str], runs: dict[int, list[_Run]], index: Index, known: dict[int, list[str]]
+) -> Match | None:
+    """The evaluation text with the greatest share, by the tokens themselves; None when hashes deceived."""
+    best: Match | None = None
+    for evaluation in sorted(runs):
+        theirs = known.get(evaluation)
+        if theirs is None:
+            theirs = known[evaluation] = tokens(index.texts[evaluation].text)
+        least = min(index.n, len(theirs))
+        same = [part for run in runs[evaluation] for part in _verified(ours, theirs, run) if part.length >= least]
+        if not same:
+            continue
+        shared = len({place for run in same for place in range(run.theirs, run.theirs + run.length)})
+        longest = max(same, key=lambda run: (run.length, -run.ours))
+        match = Match(text, evaluation, shared, len(theirs), longest.ours, longest.length)
+        if best is None or match.shared * best.of > best.shared * match.of:
+            best = match
+    return best
+
+
+def _verified(ours: list[str], theirs: list[str], run: _Run) -> Iterator[_Run]:
+    """The parts of a run in which the tokens are equal: all of it, unless two tokens share a hash."""
+    begin = 0
+    for i in range(run.length + 1):
+        if i == run.length or ours[run.ours + i] != theirs[run.theirs + i]:
+            if i > begin:
+                yield _Run(run.ours + begin, run.theirs + begin, i - begin)
+            begin = i + 1
 
 
 def span(text: str, begin: int, length: int) -> tuple[int, int]:

@@ -187,8 +187,8 @@ def _split_leaks(pairs: Sequence[Pair], prompts: Sequence[bytes]) -> list[Found]
     alike: dict[tuple[bytes, str], tuple[float, int]] = {}
     for similarity, a, b in near_across([pairs[i].prompt for i in places], sides):
         row, other = places[b], places[a]  # a lies in the split named before
-        key = (prompts[row], pairs[row].split or "")
-        alike[key] = max(alike.get(key, (0.0, 0)), (similarity, -other))
+        place = (prompts[row], pairs[row].split or "")
+        alike[place] = max(alike.get(place, (0.0, 0)), (similarity, -other))
     cases = []
     for key, p in zip(prompts, pairs, strict=True):
         if p.split and (key, p.split) in alike:

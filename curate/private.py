@@ -48,7 +48,7 @@ class Kind(NamedTuple):
     pattern: "re.Pattern[bytes]"
     """What is found is its group 1 where it has one, else the whole match."""
     check: Callable[[bytes], int]
-    """How many bytes of the match are it; 0 when it is none."""
+    """How many bytes of the match are it; 0 when it is none, below 0 when they are an example and nothing else."""
 
 
 _B = rb"(?<![0-9A-Za-z])(?<![0-9][.\-])"  # before a number: no letter or digit, no decimal point of one
@@ -215,7 +215,7 @@ def image_of(text: str) -> "tuple[bytes, Places | None]":
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     image = table.image[points]
     if (image == _UNMET).any():
-        table.learn(points)
+        table.learn(points[image == _UNMET])
         image = table.image[points]
     unseen = image == _UNSEEN
     if not unseen.any():
@@ -237,7 +237,7 @@ class _Table:
         """Find out about the code points not met before."""
         import numpy as np
 
-        for point in np.unique(points[self.image[points] == _UNMET]).tolist():
+        for point in np.unique(points).tolist():
             self.image[point] = _byte(point)
 
 
@@ -318,6 +318,7 @@ def _found(
 ) -> list[Found]:
     """What the kinds of these families find between two places of an image."""
     found: list[tuple[int, int, str]] = []
+    claimed = bytearray(end - begin)
     for kind in KINDS:
         if kind.family not in families:
             continue
@@ -325,8 +326,11 @@ def _found(
             group = 1 if kind.pattern.groups and match.lastindex and kind.name in ("key", "password") else 0
             held = kind.check(match[group])
             first = match.start(group)
-            if held and all(first + held <= a or first >= b for a, b, _ in found):
-                found.append((first, first + held, kind.name))
+            last = first + abs(held)
+            if held and claimed.find(1, first - begin, last - begin) < 0:
+                claimed[first - begin : last - begin] = b"\x01" * (last - first)
+                if held > 0:
+                    found.append((first, last, kind.name))
     if places is None:
         return [Found(text, a, b, kind) for a, b, kind in sorted(found)]
     return [Found(text, int(places[a]), int(places[b - 1]) + 1, kind) for a, b, kind in sorted(found)]

@@ -1,9 +1,10 @@
 """Which of the numbers and keys that look private are: checksums, ranges, and the examples everybody prints.
 
 Each function takes bytes that matched its pattern (curate/private.py) and returns how many of them
-are what was looked for, 0 when nothing is. Sources: GB 11643-1999 (resident identity numbers), ISO/IEC
-7812-1 (card numbers, with H. P. Luhn's check digit), ISO 13616 (IBAN), E.164 (telephone numbers), RFC
-2606 (names for examples).
+are what was looked for, 0 when nothing is (below 0: an example, and nothing else either).
+
+Sources: GB 11643-1999 (resident identity numbers), ISO/IEC 7812-1 (card numbers, with H. P. Luhn's
+check digit), ISO 13616 (IBAN), E.164 (telephone numbers), RFC 2606 (names for examples).
 """
 
 import re
@@ -69,7 +70,7 @@ def secret(raw: bytes) -> int:
 def password(raw: bytes) -> int:
     """user:password in a URL, unless it is a pattern such as user:password."""
     user, _, word = raw.partition(b":")
-    return 0 if word.lower() in (b"password", b"pass", b"pw", b"***", b"pwd") or word == user else len(raw)
+    return -len(raw) if word.lower() in (b"password", b"pass", b"pw", b"***", b"pwd") or word == user else len(raw)
 
 
 def email(raw: bytes) -> int:

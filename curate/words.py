@@ -174,10 +174,10 @@ class _Letters:
         self.hash = np.zeros(0x110000, np.uint64)  # of those that are tokens of their own
 
     def learn(self, points: Any) -> None:
-        """Find out about the code points not met before."""
+        """Find out about code points not met before."""
         import numpy as np
 
-        for point in np.unique(points[self.kind[points] == _UNKNOWN]).tolist():
+        for point in np.unique(points).tolist():
             self.kind[point], self.fold[point] = kind, folded = _letter(point)
             if kind == _ALONE_CLASS:
                 letter = chr(folded).encode()
@@ -224,8 +224,10 @@ def _wide(texts: Sequence[str], which: list[int]) -> "tuple[tuple[Hashes, Places
     table = _letters = _letters or _Letters()
     joined = "\n".join(texts[i] for i in which)
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
-    table.learn(points)
     kinds = table.kind[points]
+    if not kinds.all():
+        table.learn(points[kinds == _UNKNOWN])
+        kinds = table.kind[points]
     sizes = np.fromiter((len(texts[i]) for i in which), np.int64, len(which))
     ends = np.cumsum(sizes + 1)
     odd = np.unique(np.searchsorted(ends, np.flatnonzero(kinds == _JOINS), "right"))
