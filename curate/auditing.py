@@ -34,7 +34,7 @@ class Limits(Record):
     """Share of characters two answers have in common, in order."""
     contaminated: float = 0.5
     """Share of an evaluation text that must be there to block; below it is a warning."""
-    marks: float = 0.9
+    marks: float = 0.8
     """Share of one side that makes a word at an answer's end tell the label."""
     speed: float = 3.0
     """Times quicker than the usual person."""

@@ -51,23 +51,36 @@ def knots(beats: Graph) -> list[list[str]]:
 
 
 def shortest(beats: Graph, members: Iterable[str]) -> list[str]:
-    """A shortest circle of three or more within a knot, from its smallest member on; empty when all are of two."""
+    """A shortest circle of three or more within a knot, from its smallest member on; empty when all are of two.
+
+    Of each a before b the shortest way back from b to a that is not the step b before a. In a knot of
+    more than fifty only the first fifty are begun from.
+    """
     inside = set(members)
     best: list[str] = []
-    for start in sorted(inside)[:50]:
-        paths = [[start]]
-        seen = {start}
-        while paths and (not best or len(paths[0]) < len(best)):
-            longer = []
-            for path in paths:
-                for other in sorted(beats.get(path[-1], set()) & inside):
-                    if other == start and len(path) > 2 and (not best or len(path) < len(best)):
-                        best = path
-                    elif other not in seen:
-                        seen.add(other)
-                        longer.append([*path, other])
-            paths = longer
-    return best
+    for a in sorted(inside)[:50]:
+        for b in sorted(beats[a] & inside):
+            back = _way(beats, inside, b, a, len(best))
+            if back and (not best or len(back) < len(best)):
+                best = back
+    least = best.index(min(best)) if best else 0
+    return best[least:] + best[:least]
+
+
+def _way(beats: Graph, inside: set[str], start: str, end: str, below: int) -> list[str]:
+    """The shortest way from start to end of two steps or more, as its members; empty when none is below so many."""
+    paths, seen = [[start]], {start}
+    while paths and (not below or len(paths[0]) + 1 < below):
+        longer = []
+        for path in paths:
+            for other in sorted(beats.get(path[-1], set()) & inside):
+                if other == end and len(path) > 1:
+                    return [end, *path]
+                if other not in seen and other != end:
+                    seen.add(other)
+                    longer.append([*path, other])
+        paths = longer
+    return []
 
 
 def of_ballots(ballots: Iterable[Ballot]) -> list[tuple[str, str, list[str]]]:
