@@ -37,6 +37,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "resume": (["resume", "--requests", "100000"], ["resume"]),
     "dedup": (["dedup", "--rows", "50000"], ["dedup"]),
     "dedup_small_memory": (["dedup", "--rows", "50000", "--memory", "500"], ["dedup", "--memory", "500"]),
+    "scan": (["scan", "--rows", "5000", "--seeds", "3"], ["scan"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 
