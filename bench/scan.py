@@ -91,7 +91,10 @@ def measure_contamination(rng: random.Random, count: int, chinese: bool) -> dict
     contamination.scan(texts[:500], index)
     found, cpu, clock = timed(lambda: contamination.scan(texts, index))
     part = texts[: max(200, count // 50)]
-    plain, plain_cpu, _ = timed(lambda: plain_contaminated(part, known, index.n, index.shortest))
+    # Sets of the n-grams of all evaluation texts take gigabytes: a tenth of them is enough to compare.
+    some = known[: len(known) // 10]
+    plain, plain_cpu, _ = timed(lambda: plain_contaminated(part, some, index.n, index.shortest))
+    ours = {match.text for match in contamination.scan(part, contamination.index(some))}
     return {
         "rows": count,
         "evaluation_texts": len(known),
@@ -101,7 +104,7 @@ def measure_contamination(rng: random.Random, count: int, chinese: bool) -> dict
         "sets_of_n_grams_us_per_row_with_index": round(plain_cpu / len(part) * 1e6, 1),
         "found": len(found),
         "planted": len(range(0, count, 200)),
-        "differ": len({m.text for m in found if m.text < len(part)} ^ plain),
+        "differ": len(ours ^ plain),
     }
 
 

@@ -32,6 +32,8 @@ STYLES = ("lists", "headers", "bold", "code")
 def first_shown_parts(ballot: Ballot) -> int:
     """How many parts of WHOLE of a ballot went to what was shown earlier; a tie counts half."""
     placed = [ballot.place[r] for r in ballot.shown if r in ballot.place][:9]
+    if len(placed) == 2:
+        return (2 * (placed[0] < placed[1]) + (placed[0] == placed[1])) * (WHOLE // 2)
     halves = sum(2 * (a < b) + (a == b) for a, b in combinations(placed, 2))
     pairs = len(placed) * (len(placed) - 1) // 2
     return halves * (WHOLE // (2 * pairs))

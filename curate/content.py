@@ -15,6 +15,7 @@ from data.text import excerpt, script_language
 
 EvaluationIndex: TypeAlias = contamination.Index
 
+_TELLING = 50_000
 _LOOK = 400  # characters from whose letters a script is told
 _WORDS = r"chosen|rejected|preferred|dispreferred|winner|loser|better|worse|选中|拒绝|更好|更差|优选"
 _MARK = re.compile(
@@ -79,7 +80,7 @@ def leaks(pairs: Sequence[Pair], marks: float) -> list[Found]:
         case(p.id, "row", f"{field} has '{excerpt(match[0].strip(), 40)}'", p.where)
         for p in pairs
         for field, text in (("chosen", p.chosen), ("rejected", p.rejected))
-        if (match := _MARK.search(text))
+        if (match := _mark(text))
     ]
     out = []
     if said:
@@ -98,8 +99,19 @@ def leaks(pairs: Sequence[Pair], marks: float) -> list[Found]:
     return out
 
 
+def _mark(text: str) -> "re.Match[str] | None":
+    """A word of the labels in brackets, or before a colon at the beginning; most texts have neither."""
+    if any(bracket in text for bracket in "[<(【{") and any(word in text.lower() for word in _WORDS.split("|")):
+        return _MARK.search(text)
+    return _MARK.search(text[:60])
+
+
 def _one_sided(pairs: Sequence[Pair], marks: float) -> list[Found]:
-    """Beginnings and ends of one to three words that nearly always stand on the same side."""
+    """Beginnings and ends of one to three words that nearly always stand on the same side.
+
+    Of a large set the first 50,000 rows tell, by id.
+    """
+    pairs = pairs[:_TELLING]
     sides: dict[tuple[str, int, int], list[int]] = {}
     chosen, rejected = _ends([p.chosen for p in pairs]), _ends([p.rejected for p in pairs])
     for good, bad in zip(chosen, rejected, strict=True):
@@ -149,19 +161,19 @@ def _ends(texts: Sequence[str]) -> list[set[tuple[str, int, int]]]:
 
 
 def repeats(pairs: Sequence[Pair]) -> list[Found]:
-    """Rows twice, rows with chosen and rejected swapped, and prompts in two splits; texts go by their words."""
-    prompts, chosen, rejected = (
-        word_keys([getattr(p, field) for p in pairs]) for field in ("prompt", "chosen", "rejected")
-    )
-    first: dict[tuple[bytes, bytes, bytes], int] = {}
+    """Rows twice, rows with chosen and rejected swapped, and prompts in two splits; prompts go by their words."""
+    asked = {p.prompt_id: p.prompt for p in pairs}
+    keys = dict(zip(asked, word_keys(list(asked.values())), strict=True))
+    prompts = [keys[p.prompt_id] for p in pairs]
+    first: dict[tuple[bytes, str, str], int] = {}
     twice: list[Case] = []
     against: list[Case] = []
     for i, p in enumerate(pairs):
-        key, swapped = (prompts[i], chosen[i], rejected[i]), (prompts[i], rejected[i], chosen[i])
+        key, swapped = (prompts[i], p.chosen, p.rejected), (prompts[i], p.rejected, p.chosen)
         if key in first:
             twice.append(case(p.id, "row", f"the same as {pairs[first[key]].id}", p.where))
         first.setdefault(key, i)
-        if swapped in first and chosen[i] != rejected[i]:
+        if swapped in first and p.chosen != p.rejected:
             says = f"the other way round than {pairs[first[swapped]].id}: {excerpt(p.prompt, 60)}"
             against.append(case(p.id, "row", says, p.where))
     out = []

@@ -87,7 +87,13 @@ def of_ballots(ballots: Iterable[Ballot]) -> list[tuple[str, str, list[str]]]:
     """Prompt, annotator ("" for the majority) and circle, for every knot among one prompt's answers."""
     said: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
     tasks: dict[str, set[str]] = {}
+    answers: dict[str, set[str]] = {}
+    ballots = list(ballots)
     for ballot in ballots:
+        answers.setdefault(ballot.prompt_id, set()).update(ballot.place)
+    for ballot in ballots:
+        if len(answers[ballot.prompt_id]) < 3:
+            continue  # two cannot go round
         tasks.setdefault(ballot.prompt_id, set()).add(ballot.task)
         for who in (ballot.annotator, ""):
             lean = said.setdefault(ballot.prompt_id, {}).setdefault(who, {})

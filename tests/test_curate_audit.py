@@ -338,3 +338,31 @@ def test_an_export_folder_is_audited_with_its_judgments(tmp_path: Path, capsys: 
 def test_passages_alone_are_searched() -> None:
     found = findings(Material([], [], [Passage("x", "text", "call 13912345679", "f, line 1")]))
     assert cases(found, "private_data") == ["x"]
+
+
+def test_a_snapshot_of_a_store_is_audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from annotate.intake import Wishes, load_rows
+    from curate.snapshot import snapshot
+    from data.formats import Row, read
+    from data.store import open_store
+
+    url = f"sqlite:///{tmp_path}/store.db"
+    sample = Path(__file__).resolve().parents[1] / "data/sample/judged/tasks.jsonl"
+    some = jsonl(tmp_path / "some.jsonl", lines(sample)[:150])
+    store = open_store(url)
+    load_rows(store, "judged", (r for r in read([str(some)]).rows if isinstance(r, Row)), Wishes(), rejected=print)
+    store.close()
+    snapshot(url, tmp_path / "snap")
+    capsys.readouterr()
+    assert main([str(tmp_path / "snap"), "--out", str(tmp_path / "a"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["judgments"] == 450
+    # The same rows from the file they came from: the same shares.
+    assert main([str(some), "--out", str(tmp_path / "b"), "--json"]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert said["rows"] == plain["rows"]
+    shares = [
+        {one["name"]: one["figures"] for one in told["found"] if one["name"] in ("position_bias", "length_bias")}
+        for told in (said, plain)
+    ]
+    assert shares[0] == shares[1]
