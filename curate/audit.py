@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--shortest", type=int, default=8, help="tokens of the shortest text looked for (default: 8)")
     p.add_argument("--only", nargs="+", default=[], metavar="NAME", help="look for these findings alone")
     p.add_argument("--allow", nargs="+", default=[], metavar="NAME", help="findings that shall not block")
-    p.add_argument("--limit", nargs="+", default=[], metavar="NAME=X", help="such as length=0.2; see docs")
+    p.add_argument("--limit", nargs="+", default=[], metavar="NAME=X", help="from where on one warns: length=0.2")
     p.add_argument("--redact", action="store_true", help="write the rows without private data to DIR/data")
     add_json(p)
     args = p.parse_args(argv)
