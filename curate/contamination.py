@@ -145,7 +145,9 @@ def _used(slots: "Slots", slot: "NDArray[Any]") -> "NDArray[np.bool_]":
     """Whether each of these slots is used."""
     import numpy as np
 
-    taken: NDArray[np.bool_] = (slots[slot >> 3] >> (slot & 7).astype(np.uint8)) & 1 != 0
+    bit = np.array([1, 2, 4, 8, 16, 32, 64, 128], np.uint8)
+    at = slot.view(np.int64)  # what numpy takes as places without a copy
+    taken: NDArray[np.bool_] = slots[at >> 3] & bit[at & 7] != 0
     return taken
 
 

@@ -223,7 +223,7 @@ def _wide(texts: Sequence[str], which: list[int]) -> "tuple[tuple[Hashes, Places
     global _letters
     table = _letters = _letters or _Letters()
     joined = "\n".join(texts[i] for i in which)
-    points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64)
     kinds = table.kind[points]
     if not kinds.all():
         table.learn(points[kinds == _UNKNOWN])
