@@ -38,6 +38,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "dedup": (["dedup", "--rows", "50000"], ["dedup"]),
     "dedup_small_memory": (["dedup", "--rows", "50000", "--memory", "500"], ["dedup", "--memory", "500"]),
     "scan": (["scan", "--rows", "5000", "--seeds", "3"], ["scan"]),
+    "aggregate": (["aggregate", "--votes", "1000000", "--comparisons", "100000", "--rounds", "200"], ["aggregate"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 

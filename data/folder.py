@@ -93,17 +93,19 @@ class Lines:
             self._file.close()
 
 
-def readme(what: str, splits: Iterable[str], features: str = "") -> str:
+def readme(what: str, splits: Iterable[str], features: str = "", *, proved: bool = True) -> str:
     """A README.md by which `datasets.load_dataset(DIR)` and the Hub find the splits and nothing else.
 
-    `features` is YAML (of `dataset_info: features:`), where the columns' types must not be guessed.
+    `features` is YAML (of `dataset_info: features:`), where the columns' types must not be guessed; `proved` says
+    that the rows follow from judgments that lie in the folder, which curate.verify computes again.
     """
     lines = ["---", "configs:", "- config_name: default", "  data_files:"]
     for split in splits:
         lines += [f"  - split: {split}", f"    path: data/{split}.jsonl"]
     lines += [features.rstrip("\n")] if features else []
     lines += ["---", "", f"# {what}", "", "Written by Concord. `manifest.json` has the hash of every file,"]
-    lines += ["`audit/` what stands behind each row; `python -m curate.verify DIR` checks them all.", ""]
+    checked = "; `python -m curate.verify DIR` checks them all" if proved else ""
+    lines += [f"`audit/` what stands behind each row{checked}.", ""]
     return "\n".join(lines)
 
 

@@ -1,10 +1,10 @@
 """Strength of items from comparisons of two: Bradley-Terry, with ties as halves or as Davidson has them.
 
 Only counts are read, so a million comparisons of a hundred items cost what a table of a hundred by a
-hundred costs. Where the likelihood has no finite maximum the answer says so. Nothing here is random.
+hundred costs. Where the likelihood has no finite maximum the answer says so. Intervals by resampling are
+in `data.strength_intervals`. Nothing here is random.
 """
 
-import math
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from data.errors import BadInput
+from data.pair_likelihood import Floats, Ints, Pairs, Shape, climb, derivatives
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-_FAR = 35.0  # a log-strength beyond this is certainty in floating point: the maximum lies at infinity
+TieModel = Literal["half", "davidson"]
 
 
 class Strengths(NamedTuple):
@@ -38,6 +36,9 @@ class Strengths(NamedTuple):
     log_likelihood: float | None
     """Without the prior's part; natural logarithm."""
     iterations: int
+    order: float | None = None
+    """Log-odds that being first adds, where it was asked for; its standard error is `order_error`."""
+    order_error: float | None = None
 
 
 def win_table(
@@ -75,24 +76,95 @@ def win_table(
     return wins, ties, names
 
 
+def tally(
+    first: ArrayLike, second: ArrayLike, winner: ArrayLike, weight: ArrayLike | None = None, *, order: bool = False
+) -> Pairs:
+    """Counts from long rows of comparisons.
+
+    Args:
+        first, second: items by number from 0, as they were shown.
+        winner: 1 the first, 2 the second, 0 neither.
+        weight: of each comparison, above 0; by default 1.
+        order: keep the two orders of a pair apart, for an order effect.
+
+    Raises:
+        BadInput: lists of different length, numbers that are none, an item against itself.
+    """
+    a, b, w = (np.asarray(x) for x in (first, second, winner))
+    given = np.ones(a.shape) if weight is None else np.asarray(weight, dtype=np.float64)
+    if not (a.shape == b.shape == w.shape == given.shape) or a.ndim != 1:
+        raise BadInput("comparisons: first, second, winner and weight must be lists of the same length")
+    if a.size == 0:
+        none = np.zeros(0)
+        return Pairs(none.astype(np.int64), none.astype(np.int64), none, none, none)
+    if any(x.dtype.kind not in "iu" for x in (a, b, w)) or min(a.min(), b.min(), w.min()) < 0 or w.max() > 2:
+        raise BadInput("comparisons: items are whole numbers from 0, a winner is 1, 2 or 0 for neither")
+    if (a == b).any():
+        raise BadInput(f"comparisons: item {a[np.argmax(a == b)]} is compared with itself")
+    if not (np.isfinite(given).all() and (given > 0).all()):
+        raise BadInput("comparisons: a weight must be finite and above 0")
+    a, b = a.astype(np.int64), b.astype(np.int64)
+    count = int(max(a.max(), b.max())) + 1
+    swap = np.zeros(a.shape, np.bool_) if order else a > b
+    side = np.where(swap & (w > 0), 3 - w, w)
+    cell = (np.where(swap, b, a) * count + np.where(swap, a, b)) * 3 + side
+    if (given % 1).any():  # sums of fractions depend on their order
+        place = np.lexsort((given, cell))
+        cell, given = cell[place], given[place]
+    if count * count * 3 <= max(4 * a.size, 1 << 20):
+        sums = np.bincount(cell, given, count * count * 3).reshape(-1, 3)
+        there = np.flatnonzero(sums.any(axis=1))
+        sums = sums[there]
+    else:
+        there, place = np.unique(cell // 3, return_inverse=True)
+        sums = np.bincount(place * 3 + cell % 3, given, len(there) * 3).reshape(-1, 3)
+    tied, won, lost = np.ascontiguousarray(sums.T, dtype=np.float64)
+    return Pairs(there // count, there % count, won, tied, lost)
+
+
 def bradley_terry(
     wins: ArrayLike,
     ties: ArrayLike | None = None,
     *,
-    tie_model: Literal["half", "davidson"] = "half",
+    tie_model: TieModel = "half",
     prior: float = 0.5,
+    tolerance: float = 1e-10,
+) -> Strengths:
+    """Log-strengths from a table of wins and one of ties; see `fit_pairs`.
+
+    Args:
+        wins: shape (items, items); wins[i, j] is how often (or with what weight) i was preferred to j.
+        ties: the same shape, symmetric, each tie written in both cells; by default none.
+
+    Raises:
+        BadInput: a table that is not square, a negative count, ties not symmetric, an item against itself.
+    """
+    won, tied = _square(wins, ties)
+    first, second = np.nonzero(np.triu((won + won.T + tied) > 0))
+    pairs = Pairs(first, second, won[first, second], tied[first, second], won[second, first])
+    return fit_pairs(pairs, len(won), tie_model=tie_model, prior=prior, tolerance=tolerance)
+
+
+def fit_pairs(
+    pairs: Pairs,
+    items: int,
+    *,
+    tie_model: TieModel = "half",
+    prior: float = 0.5,
+    order: bool = False,
     tolerance: float = 1e-10,
 ) -> Strengths:
     """Log-strengths by Newton's method on the Bradley-Terry likelihood.
 
     Args:
-        wins: shape (items, items); wins[i, j] is how often (or with what weight) i was preferred to j.
-        ties: the same shape, symmetric, each tie written in both cells; by default none.
+        pairs: counts, from `tally`.
+        items: how many there are; those without a comparison count too.
         tie_model: "half" counts a tie as half a win for each; "davidson" gives a tie a probability of its
             own, tie · sqrt(p_i p_j) / (p_i + p_j + tie · sqrt(p_i p_j)).
         prior: each item also won and lost this many times against an item of strength 0. Above 0 it keeps
             strengths finite and comparable, whatever the counts, and pulls them a little towards each
             other; 0 is the plain maximum likelihood.
+        order: whether being the first of a pair adds to the log-odds (home advantage, position bias).
         tolerance: stop when no parameter moves by more than this.
 
     Returns:
@@ -100,41 +172,63 @@ def bradley_terry(
         a group of items never lost (or never won) against the rest; in Davidson's model also when ties
         take the place of all losses, and, with any prior, when every comparison is a tie.
 
-    Raises:
-        BadInput: a table that is not square, a negative count, ties not symmetric, an item against itself.
-
     Source: R. A. Bradley and M. E. Terry, Biometrika 39 (1952), 324-345; R. R. Davidson, JASA 65 (1970),
-    317-328; the condition for a finite maximum is L. R. Ford's, Am. Math. Monthly 64 (1957), 28-33.
+    317-328, with the order effect of Davidson and R. J. Beaver, Biometrics 33 (1977), 693-702; the
+    condition for a finite maximum is L. R. Ford's, Am. Math. Monthly 64 (1957), 28-33.
     """
-    won, tied = _square(wins, ties)
-    if not (0 <= prior < math.inf):
+    if not (0 <= prior < float("inf")):
         raise BadInput(f"bradley-terry: prior is {prior}; give a finite number of at least 0")
-    linked = (won > 0) | (tied > 0)
-    component = _components(linked)
-    if not len(won):
+    linked = beats(pairs, items)
+    component = components(linked)
+    if not items:
         return Strengths(np.zeros(0), None, np.zeros(0), None, component, 0.0, 0)
-    free_tie = tie_model == "davidson" and bool(tied.any())
     if prior == 0 and not _strongly_connected(linked, component):
         why = "a group of items never lost, or never won, against the rest; give a prior above 0"
         return Strengths(None, why, None, None, component, None, 0)
-    if free_tie and not won.any():
+    if tie_model == "davidson" and pairs.tied.any() and not (pairs.won.any() or pairs.lost.any()):
         why = "every comparison is a tie; use tie_model 'half'"
         return Strengths(None, why, None, None, component, None, 0)
-    if tie_model == "half":
-        won, tied = won + tied / 2, np.zeros_like(tied)
-    # Without a prior each component may shift as a whole: hold its mean, which costs the likelihood nothing.
-    together = component[:, None] == component[None, :] if prior == 0 else np.ones_like(linked)
-    gauge = together.astype(np.float64) if prior == 0 else np.zeros_like(won)
-    found = _newton(won, tied, prior, free_tie, np.pad(gauge, (0, 1)), tolerance)
+    counts, shape = prepared(pairs, items, tie_model, prior, order, component)
+    found = climb(counts, shape, tolerance)
     if found is None:
         why = "the likelihood has no finite maximum; give a prior above 0 or use tie_model 'half'"
         return Strengths(None, why, None, None, component, None, 0)
-    point, curvature, steps = found
-    centre = np.eye(len(won)) - together / together.sum(axis=1, keepdims=True)
-    spread = centre @ np.linalg.inv(curvature)[:-1, :-1] @ centre.T
-    tie = None if tie_model == "half" else float(np.exp(point[-1])) if free_tie else 0.0
-    likelihood = _likelihood(point, won, tied, 0.0, free_tie)[0]
-    return Strengths(centre @ point[:-1], None, np.sqrt(np.diag(spread)), tie, component, likelihood, steps)
+    point, curvature, _, steps = found
+    centre = centring(component, prior)
+    inverse = np.linalg.inv(curvature)
+    spread = centre @ inverse[:items, :items] @ centre.T
+    tie = None if tie_model == "half" else float(np.exp(point[-1])) if shape.tie else 0.0
+    likelihood = derivatives(point, counts, shape._replace(prior=0.0))[0]
+    placed = (float(point[items]), float(np.sqrt(inverse[items, items]))) if order else (None, None)
+    return Strengths(centre @ point[:items], None, np.sqrt(np.diag(spread)), tie, component, likelihood, steps, *placed)
+
+
+def prepared(
+    pairs: Pairs, items: int, tie_model: TieModel, prior: float, order: bool, component: Ints
+) -> tuple[Pairs, Shape]:
+    """Counts as the tie model has them, and which parameters are free."""
+    if tie_model == "half":
+        half = pairs.tied / 2
+        pairs = pairs._replace(won=pairs.won + half, lost=pairs.lost + half, tied=np.zeros_like(half))
+    # Without a prior each component may shift as a whole: hold its mean, which costs the likelihood nothing.
+    together = component[:, None] == component[None, :]
+    gauge = together.astype(np.float64) if prior == 0 else np.zeros((items, items))
+    return pairs, Shape(items, order, tie_model == "davidson" and bool(pairs.tied.any()), prior, gauge)
+
+
+def centring(component: Ints, prior: float) -> Floats:
+    """The matrix that moves strengths to mean 0: within each component when the prior is 0, else overall."""
+    together = component[:, None] == component[None, :] if prior == 0 else np.ones((len(component),) * 2)
+    return np.asarray(np.eye(len(component)) - together / together.sum(axis=1, keepdims=True))
+
+
+def beats(pairs: Pairs, items: int) -> NDArray[np.bool_]:
+    """For each two items whether the first won or tied against the second at least once."""
+    linked = np.zeros((items, items), dtype=np.bool_)
+    linked[pairs.first, pairs.second] |= (pairs.won > 0) | (pairs.tied > 0)
+    back = (pairs.lost > 0) | (pairs.tied > 0)
+    linked[pairs.second[back], pairs.first[back]] = True
+    return linked
 
 
 def _square(wins: ArrayLike, ties: ArrayLike | None) -> tuple[Floats, Floats]:
@@ -162,7 +256,7 @@ def _reach(edges: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
     return seen
 
 
-def _components(linked: NDArray[np.bool_]) -> Ints:
+def components(linked: NDArray[np.bool_]) -> Ints:
     """The component of each item, numbered by its first item; direction is ignored."""
     component = np.full(len(linked), -1, dtype=np.int64)
     either = linked | linked.T
@@ -170,6 +264,22 @@ def _components(linked: NDArray[np.bool_]) -> Ints:
         if component[i] < 0:
             component[_reach(either, i)] = component.max() + 1
     return component
+
+
+def never_lost(pairs: Pairs, items: int, component: Ints) -> list[list[int]]:
+    """Groups of items that, within their component, never lost or tied against the rest of it.
+
+    Where there is one, without a prior no finite maximum exists.
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    linked = beats(pairs, items)
+    count, strong = connected_components(linked, directed=True, connection="strong")
+    between = linked & (strong[:, None] != strong[None, :])
+    beaten = np.unique(strong[between.any(axis=0)])
+    loose = [np.flatnonzero(strong == s) for s in range(count) if s not in set(beaten.tolist())]
+    found = [group.tolist() for group in loose if (component == component[group[0]]).sum() > len(group)]
+    return sorted(found)
 
 
 def _strongly_connected(beats: NDArray[np.bool_], component: Ints) -> bool:
@@ -180,74 +290,3 @@ def _strongly_connected(beats: NDArray[np.bool_], component: Ints) -> bool:
         if not (_reach(beats, start)[inside].all() and _reach(beats.T, start)[inside].all()):
             return False
     return True
-
-
-def _likelihood(point: Floats, won: Floats, tied: Floats, prior: float, free_tie: bool) -> tuple[float, Floats, Floats]:
-    """Log-likelihood with the prior, its gradient, and minus its second derivatives.
-
-    The point holds the log-strengths and, last, the logarithm of the tie parameter. A comparison chooses
-    between utilities (a, b, (a + b) / 2 + c), which makes the whole concave.
-    """
-    count = len(won)
-    theta, c = point[:count], point[count]
-    half = (theta[:, None] - theta[None, :]) / 2
-    middle = np.full_like(half, c if free_tie else -np.inf)
-    top = np.maximum(np.abs(half), middle)
-    win, lose, draw = np.exp(half - top), np.exp(-half - top), np.exp(middle - top)
-    total = win + lose + draw
-    games = won + won.T + tied
-    p_draw = draw / total
-    value = float((won * (half - top - np.log(total))).sum())
-    if free_tie:
-        value += float((tied * (c - top - np.log(total))).sum()) / 2
-    # Derivative of a comparison's log-probability by theta_i: (win - lose) / 2 seen minus expected.
-    seen = (won - won.T) / 2
-    expected = games * (win - lose) / total / 2
-    gradient = np.zeros(count + 1)
-    gradient[:count] = (seen - expected).sum(axis=1)
-    lean = (win - lose) / total / 2
-    pair = games * ((win + lose) / total / 4 - lean * lean)
-    curvature = np.zeros((count + 1, count + 1))
-    curvature[:count, :count] = np.diag(pair.sum(axis=1)) - pair
-    if free_tie:
-        gradient[count] = float((tied - games * p_draw).sum()) / 2
-        curvature[count, count] = float((games * p_draw * (1 - p_draw)).sum()) / 2
-        curvature[:count, count] = curvature[count, :count] = -(games * p_draw * lean).sum(axis=1)
-    else:
-        curvature[count, count] = 1.0
-    if prior:
-        chance = 1 / (1 + np.exp(-theta))
-        value += float(-prior * (np.logaddexp(0, -theta) + np.logaddexp(0, theta)).sum())
-        gradient[:count] += prior * (1 - 2 * chance)
-        curvature[range(count), range(count)] += 2 * prior * chance * (1 - chance)
-    return value, gradient, curvature
-
-
-def _newton(
-    won: Floats, tied: Floats, prior: float, free_tie: bool, gauge: Floats, tolerance: float
-) -> tuple[Floats, Floats, int] | None:
-    """The maximum, minus the second derivatives there, and the steps taken; None when it runs away."""
-    point = np.zeros(len(won) + 1)
-    value, gradient, curvature = _likelihood(point, won, tied, prior, free_tie)
-    for step in range(1, 201):
-        try:
-            move = np.linalg.solve(curvature + gauge, gradient)
-        except np.linalg.LinAlgError:
-            return None
-        move *= min(1.0, 5.0 / max(5.0, float(np.abs(move).max())))
-        # Near the top rounding hides the gain of a step, so a loss within rounding does not shorten it.
-        slack = 1e-12 * (1 + abs(value))
-        while True:
-            trial = _likelihood(point + move, won, tied, prior, free_tie)
-            if trial[0] >= value - slack or np.abs(move).max() < tolerance:
-                break
-            move /= 2
-        point = point + move
-        value, gradient, curvature = trial
-        if np.abs(point).max() > _FAR:
-            return None
-        if np.abs(move).max() < tolerance:
-            bends = np.linalg.eigvalsh(curvature + gauge)
-            flat = bends[0] < 1e-11 * bends[-1]  # a direction that still rises, too slowly to be seen
-            return None if flat else (point, curvature + gauge, step)
-    return None

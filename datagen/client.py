@@ -166,9 +166,10 @@ class Client:
         """Wait for the answers that are under way, since they are paid for; end everything else."""
         loop = asyncio.get_running_loop()
         until = loop.time() + DRAIN_S
-        while tasks and self.sender.pace.in_flight and loop.time() < until:
-            if not (await asyncio.wait(tasks, timeout=0.05, return_when=asyncio.FIRST_COMPLETED))[1]:
+        while self.sender.pace.in_flight and loop.time() < until:
+            if not (begun := [task for task in tasks if not task.done()]):
                 break
+            await asyncio.wait(begun, timeout=0.05, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -57,7 +57,7 @@ class Asked(NamedTuple):
     """Tokens new to the index, with the numbers they get when the text is added."""
 
 
-def parse_threshold(text: str) -> Fraction:
+def parse_threshold(text: str, flag: str = "--threshold") -> Fraction:
     """The threshold as an exact fraction, from "0.7" or "7/10"; BadInput unless it is from 0 to 1."""
     try:
         # No exponents: 1e-999999999 would be a number of a thousand million digits.
@@ -65,9 +65,9 @@ def parse_threshold(text: str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         value = None
     if value is None:
-        raise BadInput(f"--threshold: '{text}' is no number such as 0.7 or 7/10")
+        raise BadInput(f"{flag}: '{text}' is no number such as 0.7 or 7/10")
     if not 0 <= value <= 1:
-        raise BadInput(f"--threshold is {text}; it goes from 0 to 1")
+        raise BadInput(f"{flag} is {text}; it goes from 0 to 1")
     return value
 
 

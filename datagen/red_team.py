@@ -142,7 +142,7 @@ def _ask(args: argparse.Namespace, wish: "Wish | None", pool: list["Prompt"]) ->
         if args.dry_run:
             finish({"dry_run": True, "requests": 0, "from_templates": len(pool)}, args.json)
         return None
-    index = NoveltyIndex(parse_threshold(args.max_similarity))
+    index = NoveltyIndex(parse_threshold(args.max_similarity, "--max-similarity"))
     for prompt in pool:
         index.add(prompt.id, prompt.messages[-1].content)
     jobs = round_jobs(wish, pool, {family: n for family, n in wish.need.items() if n}, 0)

@@ -78,7 +78,7 @@ def card(rows: Sequence[dict[str, Any]]) -> str:
     columns += [{"name": "step", "dtype": "int64"}, *({"name": name, "dtype": "string"} for name in texts)]
     columns.sort(key=lambda column: str(column["name"]))  # as in a canonical line
     features = yaml.safe_dump({"dataset_info": {"config_name": "default", "features": columns}}, sort_keys=False)
-    return readme("Answers revised by principles", ["train"], features)
+    return readme("Answers revised by principles", ["train"], features, proved=False)
 
 
 def mixed(rows: Iterable[dict[str, Any]], seed: int) -> list[dict[str, Any]]:

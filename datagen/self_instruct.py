@@ -107,7 +107,7 @@ def _rules(args: Namespace) -> "Rules":
 def _index(args: Namespace) -> "NoveltyIndex":
     from datagen.novelty_index import NoveltyIndex, parse_threshold
 
-    return NoveltyIndex(parse_threshold(args.novelty_threshold), args.novelty_compat)
+    return NoveltyIndex(parse_threshold(args.novelty_threshold, "--novelty-threshold"), args.novelty_compat)
 
 
 def _sieve(args: Namespace, on: frozenset[str]) -> "Sieve":

@@ -85,6 +85,11 @@ def test_the_same_command_goes_on_after_the_budget_ended_and_then_asks_nothing(
     assert read_manifest(tmp_path / "out").digest == digest
 
 
+def test_a_card_promises_no_proof_that_no_command_gives(run: Run, tmp_path: Path) -> None:
+    assert run("constitutional") == 0
+    assert "curate.verify" not in (tmp_path / "out" / "README.md").read_text()
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_folder_of_another_run_is_refused_before_anything_is_asked(
     command: str, run: Run, tmp_path: Path, server: FakeServer
@@ -183,3 +188,12 @@ def test_a_main_branch_is_the_model_itself() -> None:
     assert same_model("Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B@main")
     assert same_model("Qwen3-0.6B", "Qwen/Qwen3-0.6B@main") is False
     assert not same_model("Qwen/Qwen3-0.6B", "Qwen/Qwen3-0.6B@mine")
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"), [("self_instruct", "--novelty-threshold"), ("red_team", "--max-similarity")]
+)
+def test_a_threshold_out_of_range_is_said_by_the_name_of_its_flag(command: str, flag: str, run: Run) -> None:
+    for value in ("7", "much"):
+        with pytest.raises(BadInput, match=rf"^{flag}.*{value}"):
+            run(command, flag, value)

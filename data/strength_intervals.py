@@ -1,0 +1,172 @@
+"""Intervals for strengths: comparisons, or whole groups of them, drawn again with replacement.
+
+Comparisons of the same two items with the same outcome are exchangeable, so a round over a million of them
+is one multinomial draw over some thousand counts. Comparisons that hang together (all that one prompt
+gave) are drawn as groups. A round starts from the strengths of the whole. The same seed gives the same
+intervals at every number of threads.
+
+Source: B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from data.errors import BadInput
+from data.pair_likelihood import Floats, Pairs, Shape, climb, climb_many
+from data.parallel import in_order
+from data.strength import Strengths, TieModel, centring, fit_pairs, prepared, tally
+
+_ROUNDS = 50  # solved together: counts and utilities of some thousand pairs then stay in the cache
+
+
+class StrengthIntervals(NamedTuple):
+    """Percentile intervals for the strengths."""
+
+    whole: Strengths
+    """The strengths of all comparisons."""
+    low: Floats | None
+    high: Floats | None
+    draws: Floats | None
+    """Rounds x items, the log-strengths of each round; a round without a finite maximum is NaN."""
+    undefined: int
+    """Rounds without a finite maximum; intervals leave them out."""
+    order_low: float | None = None
+    order_high: float | None = None
+
+
+class _Groups(NamedTuple):
+    """Counts by group: a sparse matrix of cells (won, tied, lost of each pair) by groups."""
+
+    matrix: Any
+    groups: int
+
+
+def bootstrap_strengths(
+    first: ArrayLike,
+    second: ArrayLike,
+    winner: ArrayLike,
+    weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    *,
+    items: int | None = None,
+    tie_model: TieModel = "davidson",
+    prior: float = 0.5,
+    order: bool = False,
+    rounds: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
+    threads: int | None = None,
+) -> StrengthIntervals:
+    """Strengths and their intervals from long rows of comparisons.
+
+    Args:
+        first, second, winner, weight: those of `data.strength.tally`.
+        groups: the number from 0 of the group each comparison lies in, such as its prompt: comparisons of
+            one group are not independent, so whole groups are drawn. Needed where weights are fractions.
+        items: how many there are; by default the largest number plus one.
+        tie_model, prior, order: those of `data.strength.fit_pairs`.
+        rounds: how many, at least 1.
+        confidence: coverage aimed at, within (0, 1).
+
+    Raises:
+        BadInput: what `tally` refuses, or numbers out of range.
+    """
+    if rounds < 1 or not 0 < confidence < 1 or seed < 0:
+        raise BadInput("bootstrap: give at least 1 round, a confidence between 0 and 1, a seed of at least 0")
+    pairs = tally(first, second, winner, weight, order=order)
+    count = items if items is not None else int(max(pairs.second.max(), pairs.first.max())) + 1
+    whole = fit_pairs(pairs, count, tie_model=tie_model, prior=prior, order=order)
+    if whole.strength is None:
+        return StrengthIntervals(whole, None, None, None, 0)
+    counts, shape = prepared(pairs, count, tie_model, prior, order, whole.component)
+    found = climb(counts, shape, 1e-10)
+    assert found is not None, "its maximum was found above"
+    start, inverse = found[0], np.asarray(np.linalg.inv(found[1]), dtype=np.float64)
+    grouped = None if groups is None else _by_group(pairs, first, second, winner, weight, groups, order)
+    if grouped is None and any((x % 1).any() for x in (pairs.won, pairs.tied, pairs.lost)):
+        raise BadInput("bootstrap: weights that are no whole numbers need groups; name what is drawn")
+    centre = centring(whole.component, prior)
+
+    def solve(batch: int) -> tuple[Floats, Floats]:
+        size = min(_ROUNDS, rounds - batch * _ROUNDS)
+        drawn = _draw(pairs, grouped, np.random.default_rng([seed, batch]), size)
+        points = _solved(drawn, pairs, shape, tie_model, start, inverse)
+        return np.einsum("ij,jr->ri", centre, points[:count]), points[count]
+
+    batches = range(-(-rounds // _ROUNDS))
+    with in_order(len(batches), threads) as each:
+        parts = list(each(solve, batches))
+    draws = np.concatenate([part for part, _ in parts])
+    known = np.isfinite(draws).all(axis=1)
+    undefined = int(rounds - known.sum())
+    if undefined * 2 > rounds:
+        return StrengthIntervals(whole, None, None, draws, undefined)
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(draws[known], ends, axis=0)
+    placed = np.concatenate([part for _, part in parts])[known]
+    sides = tuple(float(x) for x in np.quantile(placed, ends)) if order else (None, None)
+    return StrengthIntervals(whole, low, high, draws, undefined, *sides)
+
+
+def _by_group(
+    pairs: Pairs,
+    first: ArrayLike,
+    second: ArrayLike,
+    winner: ArrayLike,
+    weight: ArrayLike | None,
+    groups: ArrayLike,
+    order: bool,
+) -> _Groups:
+    """Each comparison's weight in its cell (won, tied and lost of each pair in turn) and group."""
+    from scipy.sparse import csr_array
+
+    a, b, w, g = (np.asarray(x, dtype=np.int64) for x in (first, second, winner, groups))
+    if g.shape != a.shape or g.min() < 0:
+        raise BadInput("bootstrap: give each comparison the number of its group, from 0")
+    swap = np.zeros(a.shape, np.bool_) if order else a > b
+    side = np.where(swap & (w > 0), 3 - w, w)
+    many = int(max(pairs.second.max(), pairs.first.max())) + 1
+    code = np.where(swap, b, a) * many + np.where(swap, a, b)
+    place = np.searchsorted(pairs.first * many + pairs.second, code)
+    row = np.array([1, 0, 2])[side] * len(pairs.first) + place
+    given = np.ones(a.shape) if weight is None else np.asarray(weight, dtype=np.float64)
+    sorted_rows = np.lexsort((given, g, row))  # so that the order of the rows changes no digit
+    matrix = csr_array(
+        (given[sorted_rows], (row[sorted_rows], g[sorted_rows])), shape=(3 * len(pairs.first), int(g.max()) + 1)
+    )
+    return _Groups(matrix, int(g.max()) + 1)
+
+
+def _draw(pairs: Pairs, groups: _Groups | None, random: np.random.Generator, size: int) -> Floats:
+    """Counts of rounds drawn with replacement: (3 x pairs) x rounds, the won, the tied, the lost."""
+    if groups is None:
+        cells = np.concatenate([pairs.won, pairs.tied, pairs.lost])
+        total = cells.sum()
+        drawn = random.multinomial(int(total), cells / total, size=size)
+        return np.ascontiguousarray(drawn.T, dtype=np.float64)
+    often = np.empty((groups.groups, size))
+    for r in range(size):
+        often[:, r] = np.bincount(random.integers(0, groups.groups, groups.groups), minlength=groups.groups)
+    return np.asarray(groups.matrix @ often)
+
+
+def _solved(drawn: Floats, pairs: Pairs, shape: Shape, tie_model: TieModel, start: Floats, inverse: Floats) -> Floats:
+    """The maximum of each round, (items + 2) x rounds; NaN where there is none."""
+    m = len(pairs.first)
+    won, tied, lost = drawn[:m], drawn[m : 2 * m], drawn[2 * m :]
+    if tie_model == "half":
+        won, lost, tied = won + tied / 2, lost + tied / 2, np.zeros_like(tied)
+    points, done = climb_many(won, tied, lost, pairs, shape, start, inverse)
+    for r in np.flatnonzero(~done):
+        alone = pairs._replace(won=won[:, r], tied=tied[:, r], lost=lost[:, r])
+        found = _alone(alone, shape)
+        points[:, r] = np.nan if found is None else found
+    return points
+
+
+def _alone(pairs: Pairs, shape: Shape) -> NDArray[np.float64] | None:
+    """One round's maximum by its own curvature, from the beginning."""
+    found = climb(pairs, shape._replace(tie=shape.tie and bool(pairs.tied.any())), 1e-9)
+    return None if found is None else found[0]
