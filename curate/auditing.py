@@ -1,0 +1,249 @@
+"""Every check of an audit, one after another: `findings(material, limits, evaluation)` is all a caller needs.
+
+    from curate.auditing import Limits, findings
+    from curate.findings import blocking
+
+    found = findings(material, Limits())
+    stops = blocking([one.finding for one in found], allowed=["contamination"])
+
+What each name means is in curate/findings.py. The same material gives the same findings, in the
+same order, however its rows were ordered.
+"""
+
+from collections.abc import Callable, Sequence
+
+from curate import bias, content, cycles, people
+from curate.findings import NAMES, Case, Found, Level, case, finding
+from curate.material import Ballot, Material
+from curate.pairs import KINDS
+from data.errors import BadInput, nearest
+from data.records import Record
+
+KINDS_SHOWN = tuple(KINDS.values())
+
+
+class Limits(Record):
+    """From where on a finding is more than information."""
+
+    position: float = 0.05
+    """Share beyond a half that goes to what was shown first (0.05: 55 in 100)."""
+    length: float = 0.1
+    """The same for the longer answer."""
+    style: float = 0.1
+    near_identical: float = 0.95
+    """Share of characters two answers have in common, in order."""
+    contaminated: float = 0.5
+    """Share of an evaluation text that must be there to block; below it is a warning."""
+    marks: float = 0.8
+    """Share of one side that makes a word at an answer's end tell the label."""
+    speed: float = 3.0
+    """Times quicker than the usual person."""
+    agreement: float = 0.05
+    """Below the median person's agreement."""
+    only: tuple[str, ...] = ()
+    """Names of the findings to look for; none: all."""
+
+
+def findings(
+    material: Material,
+    limits: Limits | None = None,
+    evaluation: "content.EvaluationIndex | None" = None,
+    step: Callable[[str], None] = lambda _: None,
+) -> list[Found]:
+    """Everything the checks find, in the order of curate.findings.NAMES.
+
+    Args:
+        evaluation: the evaluation files' index (curate.contamination.index); without it that check is left out.
+        step: is told the name of each check before it runs.
+    """
+    limits = limits or Limits()
+    for name in limits.only:
+        if name not in NAMES:
+            hint = nearest(name, NAMES) or f"; there are {', '.join(NAMES)}"
+            raise BadInput(f"--only: '{name}' is no finding{hint}")
+    checks: list[tuple[str, Callable[[], list[Found]]]] = [
+        ("position", lambda: position(material, limits) + leaning(material)),
+        ("length and style", lambda: length(material, limits) + style(material, limits)),
+        ("people", lambda: outliers(material, limits)),
+        ("answers", lambda: content.answers(material.pairs, limits.near_identical)),
+        ("labels", lambda: content.leaks(material.pairs, limits.marks)),
+        ("rows", lambda: content.repeats(material.pairs)),
+        ("licences", lambda: content.licences(material.pairs)),
+        ("circles", lambda: circles(material)),
+        ("private data", lambda: content.private_data(material.passages)),
+    ]
+    if evaluation is not None:
+        checks.append(
+            ("evaluation files", lambda: content.contaminated(material.passages, evaluation, limits.contaminated))
+        )
+    found: list[Found] = []
+    for name, check in checks:
+        step(name)
+        found += check()
+    places = {name: place for place, name in enumerate(NAMES)}
+    kept = [one for one in found if not limits.only or one.finding.name in limits.only]
+    return sorted(kept, key=lambda one: places[one.finding.name])
+
+
+def _kinds(ballots: Sequence[Ballot]) -> list[tuple[str, list[Ballot]]]:
+    return [(kind, own) for kind in KINDS_SHOWN if (own := [b for b in ballots if b.kind == kind])]
+
+
+def position(material: Material, limits: Limits) -> list[Found]:
+    """Position bias of people and of models, apart."""
+    if not material.order_known:
+        return []
+    out = []
+    for kind, own in _kinds(material.ballots):
+        rate = bias.position(own)
+        if rate.rate is None or kind == "rule":
+            continue
+        sure = not rate.low <= 0.5 <= rate.high
+        level: Level = "warn" if sure and abs(rate.rate - 0.5) >= limits.position else "info"
+        says = (
+            f"the answer shown first got {rate.rate:.1%} of {int(rate.n):,} judgments by a {kind}"
+            f" (95% interval {rate.low:.1%} to {rate.high:.1%}, a tie counts half)"
+        )
+        out.append(
+            finding(
+                "position_bias", level, len(own), says, [], int(rate.n), share=rate.rate, low=rate.low, high=rate.high
+            )
+        )
+    return out
+
+
+def leaning(material: Material) -> list[Found]:
+    """People (and model judges) who prefer a side."""
+    if not material.order_known:
+        return []
+    out = []
+    for kind, own in _kinds(material.ballots):
+        cases = [
+            case(
+                one.annotator,
+                "annotator",
+                f"shown first got {one.value:.1%} of {one.ballots} judgments ({one.low:.1%} to {one.high:.1%})",
+            )
+            for one in people.leaning(own)
+        ]
+        if cases:
+            known = len(people.by_person(own))
+            says = f"{len(cases)} of {known} annotators ({kind}) prefer a side"
+            out.append(finding("position_bias_person", "warn", known, says, cases))
+    return out
+
+
+def length(material: Material, limits: Limits) -> list[Found]:
+    """Length bias: share, slope, and what would flip."""
+    if not material.pairs:
+        return []
+    told = bias.length(material.pairs)
+    share = told.share
+    if share.rate is None:
+        return []
+    sure = not share.low <= 0.5 <= share.high
+    level: Level = "warn" if sure and abs(share.rate - 0.5) >= limits.length else "info"
+    cases = [
+        case(
+            material.pairs[i].id,
+            "row",
+            f"{len(material.pairs[i].chosen)} characters against {len(material.pairs[i].rejected)};"
+            f" without length the probability is {p:.2f}",
+            material.pairs[i].where,
+        )
+        for i, p in told.flips
+    ]
+    slope = "" if told.slope is None else f"; slope {told.slope:.2f} for {told.spread:.0f} characters more"
+    says = (
+        f"the longer answer is chosen in {share.rate:.1%} of {int(share.n):,} rows"
+        f" ({share.low:.1%} to {share.high:.1%}){slope}; {len(cases):,} labels would flip without it"
+    )
+    return [
+        finding(
+            "length_bias",
+            level,
+            len(material.pairs),
+            says,
+            cases,
+            share=share.rate,
+            low=share.low,
+            high=share.high,
+            slope=told.slope,
+            error=told.error,
+        )
+    ]
+
+
+def style(material: Material, limits: Limits) -> list[Found]:
+    """Lists, headers, bold and code, with length held still; and answers in another script."""
+    out = []
+    for one in bias.style(material.pairs):
+        if one.share.rate is None or one.slope is None or one.error is None:
+            continue
+        many = one.share.n >= max(10, 0.02 * len(material.pairs))
+        sure = abs(one.slope) > 2.576 * one.error and not one.share.low <= 0.5 <= one.share.high
+        level: Level = "warn" if many and sure and abs(one.share.rate - 0.5) >= limits.style else "info"
+        says = (
+            f"of {int(one.share.n):,} rows whose answers differ in {one.name}, the one with more is chosen in"
+            f" {one.share.rate:.1%}; log-odds {one.slope:.2f} (± {one.error:.2f}) with length held still"
+        )
+        out.append(
+            finding(
+                "style_bias",
+                level,
+                len(material.pairs),
+                says,
+                [],
+                int(one.share.n),
+                element=one.name,
+                share=one.share.rate,
+                slope=one.slope,
+                error=one.error,
+            )
+        )
+    return out + content.languages(material.pairs)
+
+
+def outliers(material: Material, limits: Limits) -> list[Found]:
+    """People far quicker than the others, and those who agree with nobody."""
+    own = [b for b in material.ballots if b.kind == "person"]
+    known = len(people.by_person(own))
+    out = []
+    quick = [
+        case(
+            o.annotator, "annotator", f"{o.value:.1f} s at the median, usual is {o.usual:.1f} s; {o.ballots} judgments"
+        )
+        for o in people.too_quick(own, limits.speed)
+    ]
+    if quick:
+        says = f"{len(quick)} of {known} people are more than {limits.speed:g} times quicker than usual"
+        out.append(finding("speed_outlier", "warn", known, says, quick))
+    apart = [
+        case(
+            o.annotator,
+            "annotator",
+            f"agrees with the majority of the others in {o.value:.1%} of {o.ballots} judgments"
+            f" ({o.low:.1%} to {o.high:.1%}); usual is {o.usual:.1%}",
+        )
+        for o in people.disagreeing(own, limits.agreement)
+    ]
+    if apart:
+        says = f"{len(apart)} of {known} people agree with the others less than chance explains"
+        out.append(finding("agreement_outlier", "warn", known, says, apart))
+    return out
+
+
+def circles(material: Material) -> list[Found]:
+    """Judgments and rows that go round."""
+    cases: list[Case] = []
+    for prompt, who, circle in cycles.of_ballots(material.ballots):
+        by = f"annotator {who}" if who else "the majority"
+        shown = " > ".join(r[:12] for r in [*circle, circle[0]])
+        cases.append(case(prompt or circle[0], "prompt" if prompt else "item", f"{by}: {shown}"))
+    for prompt, circle in cycles.of_pairs(material.pairs):
+        cases.append(case(prompt, "prompt", "rows: " + " > ".join(r[:12] for r in [*circle, circle[0]])))
+    if not cases:
+        return []
+    prompts = len({b.prompt_id for b in material.ballots} | {p.prompt_id for p in material.pairs})
+    says = f"{len(cases):,} circles in what was said of {prompts:,} prompts"
+    return [finding("intransitive", "warn", prompts, says, cases)]

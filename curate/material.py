@@ -1,0 +1,289 @@
+"""What an audit looks at, whatever it came from: pairs, ballots (who judged what, and how), and texts.
+
+An export folder, a snapshot, preference files in any layout that is read, comparisons, or plain
+texts: each function here reads one of them. Rows are sorted by id, so the order in which they came
+changes nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from curate.pairs import Rules, Stored, pairs_of, usable
+from data.errors import BadInput, NotThere
+from data.jsonl import read_lines
+from data.records import Judgment, PreferencePair, Task
+
+if TYPE_CHECKING:
+    from curate.engine import Connection
+    from curate.tables import Rejected
+
+ALL_SOURCES = Rules(sources=("human", "model", "rule"))
+
+
+class Pair(NamedTuple):
+    """A row with a chosen and a rejected answer."""
+
+    id: str
+    prompt_id: str
+    prompt: str
+    """All its messages, one after another."""
+    chosen: str
+    rejected: str
+    chosen_id: str
+    rejected_id: str
+    probability: float | None = None
+    """That chosen is better; None where nobody says."""
+    split: str | None = None
+    licence: str | None = None
+    language: str | None = None
+    where: str | None = None
+
+
+class Ballot(NamedTuple):
+    """One judgment that compares answers."""
+
+    id: str
+    task: str
+    prompt_id: str
+    annotator: str
+    kind: str
+    """person, model or rule."""
+    shown: tuple[str, ...]
+    """Answers in the order shown; the order of the table where the material is a table."""
+    place: dict[str, int]
+    """Answer to the tier it was put in, 0 the best; those not placed are left out."""
+    seconds: float | None = None
+    where: str | None = None
+
+
+class Passage(NamedTuple):
+    """A text to search, and what it is: a prompt, a response, or a text of a table."""
+
+    id: str
+    kind: Literal["prompt", "response", "text"]
+    text: str
+    where: str | None = None
+
+
+class Material(NamedTuple):
+    """What is audited; each list sorted by id."""
+
+    pairs: list[Pair]
+    ballots: list[Ballot]
+    passages: list[Passage]
+    order_known: bool = True
+    """Whether the ballots tell in which order answers were shown."""
+
+
+def material(
+    pairs: Iterable[Pair], ballots: Iterable[Ballot] = (), passages: Iterable[Passage] = (), order_known: bool = True
+) -> Material:
+    """Put together and sorted; the passages of the pairs are added, each prompt and answer once."""
+    rows = sorted(pairs)
+    texts: dict[tuple[str, str], Passage] = {(p.kind, p.id): p for p in passages}
+    for row in rows:
+        for passage in (
+            Passage(row.prompt_id, "prompt", row.prompt, row.where),
+            Passage(row.chosen_id, "response", row.chosen, row.where),
+            Passage(row.rejected_id, "response", row.rejected, row.where),
+        ):
+            texts.setdefault((passage.kind, passage.id), passage)
+    ordered = sorted(ballots, key=lambda b: (b.id, b.annotator))
+    return Material(rows, ordered, [texts[key] for key in sorted(texts)], order_known)
+
+
+def text_of(messages: Any) -> str:
+    """The text of messages (a list of objects with content, or a text), one after another."""
+    if isinstance(messages, str):
+        return messages
+    return "\n\n".join(m["content"] if isinstance(m, dict) else m.content for m in messages or [])
+
+
+def pair_of(row: dict[str, Any] | PreferencePair) -> Pair:
+    """A row of an export as an audit looks at it."""
+    plain = row if isinstance(row, dict) else row.model_dump()
+    return Pair(
+        id=plain["id"],
+        prompt_id=plain["prompt_id"],
+        prompt=text_of(plain["prompt"]),
+        chosen=text_of(plain["chosen"]),
+        rejected=text_of(plain["rejected"]),
+        chosen_id=plain["chosen_id"],
+        rejected_id=plain["rejected_id"],
+        probability=plain.get("probability"),
+        split=plain.get("split"),
+        licence=plain.get("licence"),
+        language=plain.get("language"),
+    )
+
+
+def ballot_of(j: dict[str, Any] | Judgment, prompt_id: str, where: str | None = None) -> Ballot | None:
+    """A judgment as an audit looks at it; None when it compares nothing."""
+    plain = j if isinstance(j, dict) else j.plain()
+    shown = tuple(plain.get("shown") or ())
+    place: dict[str, int] = {}
+    if plain.get("verdict", "answered") != "answered":
+        return None
+    if plain.get("ranking") is not None:
+        place = {r: n for n, tier in enumerate(plain["ranking"]) for r in tier}
+    elif len(shown) == 2 and plain.get("choice") is not None:
+        place = dict(zip(shown, {"A": (0, 1), "B": (1, 0)}.get(plain["choice"], (0, 0)), strict=True))
+    elif len(shown) == 2 and plain.get("probability") is not None:
+        p = plain["probability"]
+        place = dict(zip(shown, (int(p < 0.5), int(p > 0.5)), strict=True))
+    if len(place) < 2:
+        return None
+    return Ballot(
+        id=plain["id"],
+        task=plain["task_id"],
+        prompt_id=prompt_id,
+        annotator=plain["annotator"],
+        kind=plain.get("annotator_kind", "person"),
+        shown=shown,
+        place=place,
+        seconds=plain.get("active_seconds"),
+        where=where,
+    )
+
+
+def from_export(folder: Path) -> Material:
+    """The material of a folder that curate.export wrote: its rows, and the judgments behind them.
+
+    Raises:
+        BadInput: a file of it is no JSON lines.
+        NotThere: it has no rows.
+    """
+    files = sorted((folder / "data").glob("*.jsonl"))
+    if not files:
+        raise NotThere(f"{folder} has no data/*.jsonl; name a folder that curate.export wrote")
+    pairs = [pair_of(row) for path in files for row in _rows(path, ("prompt_id", "chosen", "rejected"))]
+    ballots: list[Ballot] = []
+    passages: list[Passage] = []
+    tasks, judgments = folder / "audit/tasks.jsonl", folder / "audit/judgments.jsonl"
+    if tasks.is_file() and judgments.is_file():
+        prompts = {}
+        for task in _rows(tasks, ("prompt", "responses")):
+            prompts[task["id"]] = task["prompt"]["id"]
+            passages += _passages(task)
+        for j in _rows(judgments, ("task_id", "annotator")):
+            ballot = ballot_of(j, prompts.get(j["task_id"], j["task_id"]))
+            if ballot is not None:
+                ballots.append(ballot)
+    return material(pairs, ballots, passages)
+
+
+def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    for line in read_lines(path):
+        if line.problem:
+            raise BadInput(f"{path}, line {line.number}: {line.problem}")
+        lacking = [name for name in ("id", *needed) if name not in (line.value if isinstance(line.value, dict) else {})]
+        if lacking:
+            raise BadInput(f"{path}, line {line.number}: no field '{lacking[0]}'; is this an export's file?")
+        yield line.value
+
+
+def _passages(task: dict[str, Any], where: str | None = None) -> Iterator[Passage]:
+    yield Passage(task["prompt"]["id"], "prompt", text_of(task["prompt"]["messages"]), where)
+    for response in task["responses"]:
+        yield Passage(response["id"], "response", text_of(response["messages"]), where)
+
+
+def of_task(
+    task: Task, stored: Iterable[Stored], rules: Rules = ALL_SOURCES, where: str | None = None
+) -> tuple[list[Pair], list[Ballot], list[Passage]]:
+    """The pairs, ballots and texts of one task and its judgments."""
+    kept, _ = usable(stored, rules)
+    pairs, _ = pairs_of(task, kept, rules)
+    found = [ballot_of(j, task.prompt.id, where) for j in kept]
+    rows = [pair_of(pair)._replace(split=None, where=where) for pair in pairs]
+    return rows, [b for b in found if b is not None], list(_passages(task.model_dump(), where))
+
+
+def from_snapshot(con: "Connection", folder: Path, project: str | None) -> Material:
+    """The material of a project in a snapshot (curate.snapshot); of the only one where none is named."""
+    from curate.frozen import choose_project, open_snapshot
+
+    open_snapshot(con, folder)
+    name = choose_project(con, project)
+    judged: dict[str, list[Stored]] = {}
+    for task, state, record in con.execute(
+        "SELECT task, state, record FROM judgments WHERE project = ? ORDER BY judgment", [name]
+    ).fetchall():
+        judged.setdefault(task, []).append(Stored(state, Judgment.model_validate_json(record)))
+    parts = [
+        of_task(Task.model_validate_json(record), judged.get(task, []))
+        for task, record in con.execute(
+            "SELECT task, record FROM tasks WHERE project = ? ORDER BY task", [name]
+        ).fetchall()
+    ]
+    return _joined(parts)
+
+
+def _joined(parts: Iterable[tuple[list[Pair], list[Ballot], list[Passage]]], order_known: bool = True) -> Material:
+    pairs, ballots, passages = [], [], []  # type: list[Pair], list[Ballot], list[Passage]
+    for some_pairs, some_ballots, some_passages in parts:
+        pairs += some_pairs
+        ballots += some_ballots
+        passages += some_passages
+    return material(pairs, ballots, passages, order_known)
+
+
+def from_files(paths: list[str], format: str | None, rejected: "Rejected | None" = None) -> Material:
+    """The material of files in any layout that is read (python -m annotate.load --help lists them).
+
+    Rows are read as tasks with their judgments; a row that cannot be used is told to `rejected`.
+    """
+    from data.formats import Reject, read
+
+    reading = read(paths, format)
+    parts = []
+    ordered = False
+    for row in reading.rows:
+        if isinstance(row, Reject):
+            if rejected is not None:
+                rejected({"file": row.where, "line": row.number, "reason": row.reason})
+            continue
+        kind = row.kind or ("ab" if len(row.responses) == 2 else "ranking")
+        task = Task.make("file", kind, row.prompt, row.responses, criteria=row.criteria, import_key=row.key)
+        stored = []
+        for vote in row.votes:
+            fields = vote._asdict()
+            key = fields.pop("key")
+            stored.append(Stored("counted", Judgment.make(task_id=task.id, token=key, purpose="import", **fields)))
+            ordered = ordered or vote.active_seconds is not None or [r.id for r in row.responses] != vote.shown
+        parts.append(of_task(task, stored, where=row.where))
+    if not parts:
+        raise BadInput(f"{', '.join(paths)}: no row can be used")
+    return _joined(parts, ordered)
+
+
+def from_comparisons(con: "Connection", table: str) -> Material:
+    """The material of a table that `curate.tables.read_comparisons` made; item_a counts as shown first."""
+    rows = con.execute(
+        f"SELECT a.name, b.name, winner, p.name FROM {table} c JOIN {table}_items a ON a.id = c.item_a"
+        f" JOIN {table}_items b ON b.id = c.item_b JOIN {table}_annotators p ON p.id = c.annotator"
+        " ORDER BY 1, 2, 3, 4"
+    ).fetchall()
+    ballots = [
+        Ballot(
+            id=f"comparison {n}",
+            task="|".join(sorted((a, b))),
+            prompt_id="",
+            annotator=who,
+            kind="person",
+            shown=(a, b),
+            place={a: int(winner == 2), b: int(winner == 1)},
+        )
+        for n, (a, b, winner, who) in enumerate(rows, 1)
+    ]
+    return Material([], ballots, [])
+
+
+def from_texts(con: "Connection", table: str) -> Material:
+    """The material of a table that `curate.tables.read_texts` made."""
+    rows = con.execute(
+        f"SELECT f.file, t.line, t.id, t.text FROM {table} t JOIN {table}_files f ON f.number = t.file ORDER BY 1, 2"
+    ).fetchall()
+    passages = [Passage(id or f"{file}:{line}", "text", text, f"{file}, line {line}") for file, line, id, text in rows]
+    return Material([], [], passages)
