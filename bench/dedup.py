@@ -227,11 +227,7 @@ def beside(asked: argparse.Namespace, path: Path, pairs: list[Planted]) -> dict[
     mine = child("-m", "bench.dedup", "--child", path, rows, asked.threads, asked.memory)
     kept: dict[str, Any] = {
         "rows": rows,
-<<<<<<< HEAD
         "ours": {k: mine[k] for k in ("seconds", "cpu_seconds", "peak_mb")} | judge(path, mine, pairs, rows),
-=======
-        "ours": {k: mine[k] for k in ("seconds", "peak_mb")} | judge(path, mine, pairs, rows),
->>>>>>> c442c2fe2614d5447aac3f6887b73893241e4254
     }
     script = Path(__file__).with_name("dedup_peers.py")
     for name in ("rensa", "datasketch"):

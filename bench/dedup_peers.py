@@ -68,14 +68,9 @@ def main() -> None:
     began = time.perf_counter()
     pairs = {"rensa": with_rensa, "datasketch": with_datasketch}[name](path, rows)
     seconds = round(time.perf_counter() - began, 1)
-<<<<<<< HEAD
     cpu = round(time.process_time(), 1)
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
     print(json.dumps({"pairs": sorted(pairs), "seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak}))
-=======
-    peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
-    print(json.dumps({"pairs": sorted(pairs), "seconds": seconds, "peak_mb": peak}))
->>>>>>> c442c2fe2614d5447aac3f6887b73893241e4254
 
 
 if __name__ == "__main__":
