@@ -41,8 +41,6 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "aggregate": (["aggregate", "--votes", "1000000", "--comparisons", "100000", "--rounds", "200"], ["aggregate"]),
     "agreement": (["agreement", "--units", "100000"], ["agreement"]),
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
-    "dedup": (["dedup", "--rows", "50000"], ["dedup"]),
-    "dedup_small_memory": (["dedup", "--rows", "50000", "--memory", "500"], ["dedup", "--memory", "500"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 
