@@ -2,59 +2,30 @@
 
 For two responses of a task, n judgments compared them: p = (wins + ties/2 + a) / (n + 2a)
 is the probability that the first is better, with the prior a (default ½), so three votes to
-none is not certainty. A soft label counts as so much of a vote. A response left unplaced
-says nothing. Sums are whole numbers (a vote is so many of a task's `unit`) and become a
-double once, at the end, correctly rounded: neither the order of the judgments nor the
-machine changes a byte.
+none is not certainty. A soft label counts as so much of a vote; a source may count as more or
+less than a vote (`Rules.weights`). A response left unplaced says nothing. Sums are whole
+numbers (a vote is so many of a task's `unit`) and become a double once, at the end, correctly
+rounded: neither the order of the judgments nor the machine changes a byte.
 
 A judgment is one piece of evidence however many pairs it implies: the weights of its pairs
-sum to one. What is left out is left out with a reason.
+sum to its source's weight. What is left out is left out with a reason.
 
 Not here: whose judgment is worth more, and models over many tasks. Nor is `strength` used.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations
 from math import lcm
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
-from data.errors import BadInput, nearest
-from data.records import AnnotatorKind, Judgment, PreferencePair, Record, Task, content_id, pair_id
+from curate.rules import KINDS, Mode, Voices, voices
+from curate.rules import Rules as Rules
+from curate.rules import make_rules as make_rules
+from data.records import AnnotatorKind, Judgment, PreferencePair, Task, content_id, pair_id
 
-Mode = Literal["all", "adjacent", "best-worst"]
 Split = Literal["train", "validation", "test"]
 Source = Literal["human", "model", "both", "rule"]
-
-KINDS: dict[str, AnnotatorKind] = {"human": "person", "model": "model", "rule": "rule"}
-"""The words of --sources, and the annotator kinds they let in."""
-_PRIOR = re.compile(r"\d{1,3}(\.\d{1,12})?|\.\d{1,12}")
-
-
-class Rules(Record):
-    """How judgments become pairs; the part of an export's configuration that decides its rows."""
-
-    pairs: Mode = "all"
-    """all: every two responses; adjacent: neighbours in the order of scores; best-worst: its two ends."""
-    prior: str = "0.5"
-    """Votes added to each side, as a decimal; 0 or more."""
-    sources: tuple[Literal["human", "model", "rule"], ...] = ("human",)
-    criterion: str | None = None
-    """The criterion whose ratings imply a preference; None leaves ratings out."""
-    margin: int = 1
-    """Points of the scale by which one must be rated higher to be better; closer ratings are a tie."""
-    seed: int = 0
-    splits: tuple[int, ...] = (90, 5, 5)
-    """Shares of train, validation and test; whole prompts go to one of them."""
-
-    @property
-    def method(self) -> str:
-        """What made a pair, in words that its id covers."""
-        rated = f"; ratings of {self.criterion} by {self.margin} or more" if self.criterion else ""
-        who = ",".join(self.sources)
-        return f"p=(wins+ties/2+a)/(n+2a), a={self.prior}; pairs={self.pairs}; sources={who}{rated}"
 
 
 class LeftOut(NamedTuple):
@@ -91,45 +62,46 @@ Votes = dict[tuple[str, str], Vote]
 """What one judgment says of every two responses it compares, both ways round."""
 
 
-def make_rules(**given: Any) -> Rules:
-    """Rules from flags or from a manifest, checked.
+class Ballot(NamedTuple):
+    """A judgment, what it says, and how much its voice counts (a whole vote is `Voices.whole`)."""
 
-    Raises:
-        BadInput: a value out of range, a source nobody knows, no share above zero.
+    judgment: Judgment
+    votes: Votes
+    voice: int
+
+
+class Scale(NamedTuple):
+    """What whole numbers mean in a task: the units of one vote, what a vote is as a voice, and the prior."""
+
+    unit: int
+    whole: int
+    prior: Fraction
+
+    def share(self, won: int, n: int) -> Fraction:
+        """(wins + ties/2 + a) / (n + 2a): `won` in units of voices, `n` the voices."""
+        a, d = self.prior.numerator, self.prior.denominator
+        return Fraction(won * d + a * self.unit * self.whole, self.unit * (n * d + 2 * a * self.whole))
+
+
+def usable(
+    stored: Iterable[Stored], rules: Rules, reasons: Mapping[str, str] | None = None
+) -> tuple[list[Judgment], list[Unused]]:
+    """The judgments of one task that count under these rules, by id; and the others, with the reason.
+
+    A judgment that superseded another and was then retracted does not bring the former back.
+
+    Args:
+        reasons: why each retracted record was (see curate/retracted.py).
     """
-    for word in given.get("sources", []):
-        if word not in KINDS:
-            raise BadInput(f"--sources: '{word}' is none of {', '.join(KINDS)}{nearest(str(word), KINDS)}")
-    try:
-        rules = Rules.model_validate(given)
-    except ValueError as error:
-        from data.jsonl import explain
-
-        raise BadInput(f"the export's rules: {explain(error)}") from None
-    if not _PRIOR.fullmatch(rules.prior):
-        raise BadInput(f"--prior: '{rules.prior}' is no number of votes; write one from 0 to 999, such as 0.5")
-    if rules.margin < 1:
-        raise BadInput(f"--margin: {rules.margin} is below 1 point of the scale")
-    if not 0 <= rules.seed < 2**63:
-        raise BadInput(f"--seed: {rules.seed} is not within 0 to 2^63 - 1")
-    if len(rules.splits) != 3 or min(rules.splits) < 0 or not 0 < sum(rules.splits) <= 1_000_000:
-        raise BadInput("--splits: give three whole shares (train, validation, test), such as 90,5,5")
-    if not rules.sources:
-        raise BadInput(f"--sources: name at least one of {', '.join(KINDS)}")
-    ordered = tuple(word for word in KINDS if word in rules.sources)
-    prior = format(Decimal(rules.prior).normalize(), "f")  # one spelling: .5 and 0.50 give the same ids
-    return rules.model_copy(update={"sources": ordered, "prior": prior})
-
-
-def usable(stored: Iterable[Stored], rules: Rules) -> tuple[list[Judgment], list[Unused]]:
-    """The judgments of one task that count under these rules, by id; and the others, with the reason."""
     rows = sorted(stored, key=lambda row: row.judgment.id)
     replaced = {row.judgment.supersedes for row in rows if row.state != "surplus"}
     kinds = {KINDS[word] for word in rules.sources}
     kept, unused = [], []
     for state, j in rows:
         reason = ""
-        if state == "surplus":
+        if reasons and j.id in reasons:
+            reason = f"judgment retracted: {reasons[j.id]}"
+        elif state == "surplus":
             reason = "surplus: submitted when the task had all its judgments"
         elif j.id in replaced:
             reason = "superseded by the same annotator"
@@ -146,35 +118,47 @@ def usable(stored: Iterable[Stored], rules: Rules) -> tuple[list[Judgment], list
     return kept, unused
 
 
-def pairs_of(task: Task, judgments: Sequence[Judgment], rules: Rules) -> tuple[list[PreferencePair], list[LeftOut]]:
+def pairs_of(
+    task: Task, judgments: Sequence[Judgment], rules: Rules, gone: Collection[str] = ()
+) -> tuple[list[PreferencePair], list[LeftOut]]:
     """The pairs of one task by pair id, and what was left out.
 
     Args:
         judgments: those of this task that count (see `usable`), in any order.
+        gone: ids of responses that are as if they had never been there (see curate/retracted.py).
     """
-    everything = [r.id for r in task.responses]
+    everything = [r.id for r in task.responses if r.id not in gone]
+    if len(everything) < 2:
+        return [], [LeftOut(task.id, everything, "no other response is left")] if everything else []
     if not judgments:
         return [], [LeftOut(task.id, everything, "no judgments")]
     judgments = sorted(judgments, key=lambda j: j.id)
-    bad = sum(j.verdict == "all_bad" for j in judgments)
-    if 2 * bad > len(judgments):
+    loud = voices(rules)
+    if _mostly_bad(judgments, loud):
         return [], [LeftOut(task.id, everything, "all bad, says the majority")]
-    unit = _unit(judgments)
-    ballots = [(j, _votes(j, rules, set(everything), unit)) for j in judgments]
-    if not any(votes for _, votes in ballots):
-        return [], [LeftOut(task.id, everything, _silence(task, judgments, rules))]
-    scores = _scores(everything, [votes for _, votes in ballots], unit, Fraction(rules.prior))
+    scale = Scale(_unit(judgments), loud.whole, Fraction(rules.prior))
+    known = set(everything)
+    ballots = [Ballot(j, _votes(j, rules, known, scale.unit), loud.of[j.annotator_kind]) for j in judgments]
+    if not any(ballot.votes for ballot in ballots):
+        return [], [LeftOut(task.id, everything, _silence(judgments, rules))]
+    scores = _scores(everything, ballots, scale)
     asked = _selected(everything, scores, rules.pairs)
-    spread = [sum(two in votes for two in asked) for _, votes in ballots]
+    spread = [sum(two in ballot.votes for two in asked) for ballot in ballots]
     pairs, left_out = [], []
     for two in asked:
-        said = [(j, votes[two], n) for (j, votes), n in zip(ballots, spread, strict=True) if two in votes]
-        made = _pair(task, two, said, scores, unit, rules)
+        said = [(ballot, n) for ballot, n in zip(ballots, spread, strict=True) if two in ballot.votes]
+        made = _pair(task, two, said, scores, scale, rules)
         if isinstance(made, str):
             left_out.append(LeftOut(task.id, list(two), made))
         else:
             pairs.append(made)
     return sorted(pairs, key=lambda pair: pair.id), left_out
+
+
+def _mostly_bad(judgments: Sequence[Judgment], loud: Voices) -> bool:
+    """Whether more than half of the voices call every response bad."""
+    bad = sum(loud.of[j.annotator_kind] for j in judgments if j.verdict == "all_bad")
+    return 2 * bad > sum(loud.of[j.annotator_kind] for j in judgments)
 
 
 def _unit(judgments: Sequence[Judgment]) -> int:
@@ -220,7 +204,7 @@ def _share(lead: int, margin: int, unit: int) -> int:
     return unit if lead >= margin else 0 if -lead >= margin else unit // 2
 
 
-def _silence(task: Task, judgments: Sequence[Judgment], rules: Rules) -> str:
+def _silence(judgments: Sequence[Judgment], rules: Rules) -> str:
     """Why judgments that count compare nothing."""
     if any(j.verdict == "answered" and j.ratings for j in judgments):
         if rules.criterion is None:
@@ -229,20 +213,14 @@ def _silence(task: Task, judgments: Sequence[Judgment], rules: Rules) -> str:
     return "no two responses were compared"
 
 
-def _scores(ids: Sequence[str], ballots: Sequence[Votes], unit: int, prior: Fraction) -> dict[str, Fraction]:
+def _scores(ids: Sequence[str], ballots: Sequence[Ballot], scale: Scale) -> dict[str, Fraction]:
     """Share of its comparisons that each response won, a tie counting half, with the prior on both sides."""
     won, met = dict.fromkeys(ids, 0), dict.fromkeys(ids, 0)
-    for votes in ballots:
-        for (a, _), vote in votes.items():
-            won[a] += vote.first
-            met[a] += 1
-    return {r: _share_won(won[r], met[r], unit, prior) if met[r] else Fraction(1, 2) for r in ids}
-
-
-def _share_won(won: int, n: int, unit: int, prior: Fraction) -> Fraction:
-    """(wins + ties/2 + a) / (n + 2a), `won` in units."""
-    a, whole = prior.numerator, prior.denominator
-    return Fraction(won * whole + a * unit, unit * (n * whole + 2 * a))
+    for ballot in ballots:
+        for (a, _), vote in ballot.votes.items():
+            won[a] += vote.first * ballot.voice
+            met[a] += ballot.voice
+    return {r: scale.share(won[r], met[r]) if met[r] else Fraction(1, 2) for r in ids}
 
 
 def _selected(ids: Sequence[str], scores: dict[str, Fraction], mode: Mode) -> list[tuple[str, str]]:
@@ -263,31 +241,36 @@ def _selected(ids: Sequence[str], scores: dict[str, Fraction], mode: Mode) -> li
 def _pair(
     task: Task,
     two: tuple[str, str],
-    said: Sequence[tuple[Judgment, Vote, int]],
+    said: Sequence[tuple[Ballot, int]],
     scores: dict[str, Fraction],
-    unit: int,
+    scale: Scale,
     rules: Rules,
 ) -> PreferencePair | str:
     """The pair of these two responses, or why there is none.
 
-    `said` has each judgment that compared them, its vote, and over how many pairs it spreads.
+    `said` has each judgment that compared them, and over how many pairs it spreads.
     """
     if not said:
         return "nobody compared them"
     by_id = {r.id: r.messages for r in task.responses}
     if by_id[two[0]] == by_id[two[1]]:
         return "identical texts"
-    n, won = len(said), sum(vote.first for _, vote, _ in said)
-    prior = Fraction(rules.prior)
-    probability = float(_share_won(won, n, unit, prior))
-    if probability == 0.5:  # or nearer to it than a double can say
+    unit, whole = scale.unit, scale.whole
+    n = sum(ballot.voice for ballot, _ in said)
+    won = sum(ballot.votes[two].first * ballot.voice for ballot, _ in said)
+    exact = scale.share(won, n)
+    if float(exact) == 0.5:  # or nearer to it than a double can say
         return "tie"
     better, worse = two
-    if probability < 0.5:
+    if exact < Fraction(1, 2):
         better, worse, won = worse, better, n * unit - won
-        probability = float(_share_won(won, n, unit, prior))
-    ties = sum(vote.tie for _, vote, _ in said)
-    parts = lcm(*(spread for _, _, spread in said))
+        exact = scale.share(won, n)
+    if reason := _too_weak(len(said), exact, Fraction(won, n * unit), rules):
+        return reason
+    ties = sum(ballot.votes[two].tie * ballot.voice for ballot, _ in said)
+    parts = lcm(*(spread for _, spread in said))
+    kinds = {ballot.judgment.annotator_kind for ballot, _ in said}
+    versions = {ballot.judgment.guideline_version for ballot, _ in said}
     cluster = task.prompt.id
     return PreferencePair(
         id=pair_id(task.id, better, worse, rules.method),
@@ -298,29 +281,41 @@ def _pair(
         prompt=task.prompt.messages,
         chosen=by_id[better],
         rejected=by_id[worse],
-        probability=probability,
-        weight=sum(parts // spread for _, _, spread in said) / parts,
+        tools=task.prompt.tools,
+        probability=float(exact),
+        weight=sum(parts // spread * ballot.voice for ballot, spread in said) / (parts * whole),
         score_chosen=float(scores[better]),
         score_rejected=float(scores[worse]),
         votes={
-            "chosen": (2 * won - ties * unit) / (2 * unit),
-            "rejected": (2 * (n * unit - won) - ties * unit) / (2 * unit),
-            "tie": float(ties),
+            "chosen": (2 * won - ties * unit) / (2 * unit * whole),
+            "rejected": (2 * (n * unit - won) - ties * unit) / (2 * unit * whole),
+            "tie": ties / whole,
         },
-        judgment_ids=sorted(j.id for j, _, _ in said),
+        judgment_ids=sorted(ballot.judgment.id for ballot, _ in said),
         agreement=won / (n * unit),
-        source=_source({j.annotator_kind for j, _, _ in said}),
+        source=source_of(kinds),
         cluster=cluster,
         split=split_of(cluster, rules.seed, rules.splits),
         language=task.language or task.prompt.language,
         tags=task.prompt.tags,
         licence=task.prompt.licence,
-        guideline_versions=sorted({j.guideline_version for j, _, _ in said if j.guideline_version}),
+        guideline_versions=sorted(version for version in versions if version),
         method=rules.method,
     )
 
 
-def _source(kinds: set[AnnotatorKind]) -> Source:
+def _too_weak(votes: int, probability: Fraction, agreement: Fraction, rules: Rules) -> str:
+    """Why a pair falls short of what the rules ask for; empty when it does not."""
+    if votes < rules.min_votes:
+        return f"fewer than {rules.min_votes} votes"
+    if probability < Fraction(rules.min_probability):
+        return f"probability below {rules.min_probability}"
+    if agreement < Fraction(rules.min_agreement):
+        return f"agreement below {rules.min_agreement}"
+    return ""
+
+
+def source_of(kinds: set[AnnotatorKind]) -> Source:
     """Who stands behind a pair: people alone, models (with or without rules), rules alone, or both."""
     if "person" in kinds:
         return "human" if kinds == {"person"} else "both"

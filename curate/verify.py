@@ -58,7 +58,8 @@ def verify(folder: Path, url: str | None) -> tuple[list[str], dict[str, Any]]:
     The rows are computed again only where every byte is as it was written, and compared with
     the store only where the folder agrees with itself.
     """
-    from curate.proof import check_rows, check_store
+    from curate.proof import check_rows, count_rows
+    from curate.proof_store import check_store
     from data.manifest import read_manifest, verify_folder
     from data.store import open_store
 
@@ -78,7 +79,8 @@ def verify(folder: Path, url: str | None) -> tuple[list[str], dict[str, Any]]:
     return faults, {
         "verified": not faults,
         "folder": str(folder),
-        "pairs": sum(n for name, n in rows.items() if name.startswith("data/")),
+        "format": manifest.config.get("format", "trl"),
+        "rows": count_rows(folder, manifest),
         "tasks": rows.get("audit/tasks.jsonl", 0),
         "judgments": rows.get("audit/judgments.jsonl", 0),
         "digest": manifest.digest,

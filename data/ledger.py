@@ -143,6 +143,11 @@ def settings_row(name: str, settings: str) -> RowHash:
     return "projects", name, digest(settings)
 
 
+def retraction_row(retraction: str, record: str, reason: str, actor: str) -> RowHash:
+    """A retraction: what was taken back, why, and by whom."""
+    return "retractions", retraction, digest([record, reason, actor])
+
+
 def _rows_now(tx: Tx, project: int) -> Iterator[RowHash]:
     """The hash of every covered row as the tables hold it now.
 
@@ -155,6 +160,8 @@ def _rows_now(tx: Tx, project: int) -> Iterator[RowHash]:
         yield settings_row(r.name, r.settings)
     for r in tx.stream("SELECT version, language, text FROM guidelines WHERE project = :project", **of):
         yield guideline_row(r.version, r.language, r.text)
+    for r in tx.stream("SELECT id, record, reason, actor FROM retractions WHERE project = :project", **of):
+        yield retraction_row(r.id, r.record, r.reason, r.actor)
     for r in tx.stream("SELECT annotator, role FROM members WHERE project = :project", **of):
         yield member_row(r.annotator, r.role)
     for r in tx.stream(

@@ -6,6 +6,7 @@ content has the same id on every machine, and a changed byte shows.
 """
 
 import hashlib
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 import orjson
@@ -270,6 +271,8 @@ class PreferencePair(Record):
     prompt: list[Message]
     chosen: list[Message]
     rejected: list[Message]
+    tools: list[dict[str, Any]] | None = None
+    """Tools that the prompt offered; exports written before the column was there leave it out."""
     probability: float = Field(ge=0, le=1)
     """Probability that chosen is better, with the prior that `method` states."""
     weight: float = Field(ge=0)
@@ -297,6 +300,11 @@ class Retraction(Record):
     record_id: str
     reason: str
     by: str
+
+    @classmethod
+    def make(cls, record_id: str, reason: str, by: str) -> Self:
+        """A retraction with its id: a hash of record and reason."""
+        return cls(id=content_id("retraction", record_id, reason), record_id=record_id, reason=reason, by=by)
 
 
 def prompt_id(messages: list[Message], tools: list[dict[str, Any]] | None = None) -> str:
@@ -327,12 +335,15 @@ def pair_id(task: str, chosen: str, rejected: str, method: str) -> str:
     return content_id("pair", task, chosen, rejected, method)
 
 
-def broken_id(task: Task) -> str | None:
-    """The first id in a task that does not fit its content, in words; None when all fit."""
+def broken_id(task: Task, but: Collection[str] = ()) -> str | None:
+    """The first id in a task that does not fit its content, in words; None when all fit.
+
+    `but` names responses whose text was taken out.
+    """
     if prompt_id(task.prompt.messages, task.prompt.tools) != task.prompt.id:
         return f"prompt {task.prompt.id} does not hash to its id"
     for r in task.responses:
-        if response_id(r) != r.id:
+        if r.id not in but and response_id(r) != r.id:
             return f"response {r.id} does not hash to its id"
     if task_id(task) != task.id:
         return f"task {task.id} does not hash to its id"

@@ -229,12 +229,32 @@ ledger = _table(
     rowid=False,
 )
 
+VERSION_1 = tuple(metadata.sorted_tables)
+
+retractions = _table(  # records taken back: what derives from them is left out of exports
+    "retractions",
+    Column("project", Key, ForeignKey("projects.id"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("record", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("retractions_once", "project", "record", unique=True),
+    rowid=False,
+)
+
 
 def first_tables(connection: Connection) -> None:
-    """Version 1: everything above."""
-    metadata.create_all(connection, checkfirst=False)  # tables of somebody else's are no store of ours
+    """Version 1: everything above `VERSION_1`."""
+    # Not checked first: tables of somebody else's are no store of ours.
+    metadata.create_all(connection, tables=VERSION_1, checkfirst=False)
     connection.execute(text("INSERT INTO counters (name, value) VALUES ('tasks', 0), ('projects', 0)"))
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [first_tables]
+def add_retractions(connection: Connection) -> None:
+    """Version 2: records can be taken back."""
+    metadata.create_all(connection, tables=[retractions], checkfirst=False)
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [first_tables, add_retractions]
 """Step n brings a store from version n to n + 1. Append; never edit one that was released."""
