@@ -19,7 +19,8 @@ from itertools import combinations
 from math import lcm
 from typing import Literal, NamedTuple, get_args
 
-from curate.rules import KINDS, Mode, Voices, voices
+from curate.rules import KINDS as KINDS
+from curate.rules import Mode, Voices, voices
 from curate.rules import Rules as Rules
 from curate.rules import make_rules as make_rules
 from data.records import AnnotatorKind, Judgment, PreferencePair, Task, content_id, pair_id
@@ -308,9 +309,9 @@ def _too_weak(votes: int, probability: Fraction, agreement: Fraction, rules: Rul
     """Why a pair falls short of what the rules ask for; empty when it does not."""
     if votes < rules.min_votes:
         return f"fewer than {rules.min_votes} votes"
-    if probability < Fraction(rules.min_probability):
+    if rules.min_probability != "0.5" and probability < Fraction(rules.min_probability):
         return f"probability below {rules.min_probability}"
-    if agreement < Fraction(rules.min_agreement):
+    if rules.min_agreement != "0" and agreement < Fraction(rules.min_agreement):
         return f"agreement below {rules.min_agreement}"
     return ""
 

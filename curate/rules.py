@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import Field
 
@@ -69,9 +70,14 @@ class Voices(NamedTuple):
 
 def voices(rules: Rules) -> Voices:
     """The weights as whole numbers, so that sums of them are exact."""
-    given = {kind: Fraction(rules.weights.get(word, "1")) for word, kind in KINDS.items()}  # type: ignore[call-overload]
-    whole = lcm(*(weight.denominator for weight in given.values()))
-    return Voices({kind: int(weight * whole) for kind, weight in given.items()}, whole)
+    return _voices(tuple(rules.weights.get(word, "1") for word in get_args(SourceName)))
+
+
+@lru_cache(maxsize=64)
+def _voices(weights: tuple[str, ...]) -> Voices:
+    exact = [Fraction(weight) for weight in weights]
+    whole = lcm(*(weight.denominator for weight in exact))
+    return Voices({kind: int(w * whole) for kind, w in zip(KINDS.values(), exact, strict=True)}, whole)
 
 
 def make_rules(**given: Any) -> Rules:

@@ -72,7 +72,8 @@ def _graph(url: str, workspace: Path, needs_store: bool) -> "Graph":
     try:
         store = open_store(url, create=False)
     except StoreError:
-        if needs_store or not workspace.is_dir():
+        missing = url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
+        if needs_store or not missing or not workspace.is_dir():
             raise
     else:
         try:

@@ -24,6 +24,7 @@ ROW = "row"
 _NAMED = ("prompt_id", "task_id", "chosen_id", "rejected_id", "response_id")
 _SKIPPED = ("left_out.jsonl", "judgments_unused.jsonl", "retractions.jsonl", "rejected.jsonl")
 _NOTE = 60  # characters of text shown beside an id
+_DEEP = 200  # generations that a tree shows
 
 
 class Node(NamedTuple):
@@ -111,11 +112,11 @@ def _add(graph: Graph, value: Any, where: str) -> Iterator[str]:
     edges = dict.fromkeys(_named(value), True)
     if kind == "task":
         yield from _add(graph, value["prompt"], where)
-        edges[str(value["prompt"].get("id"))] = True
+        edges |= {one: True for one in (value["prompt"].get("id"),) if isinstance(one, str)}
         for response in value["responses"]:
             yield from _add(graph, response, where)
-            if isinstance(response, dict):
-                edges[str(response.get("id"))] = False
+            if isinstance(response, dict) and isinstance(response.get("id"), str):
+                edges[response["id"]] = False
     node = graph.nodes.setdefault(own, Node(own, kind, _note(value, kind), []))
     if where not in node.where:
         node.where.append(where)
@@ -172,17 +173,17 @@ def tree(graph: Graph, start: str, forward: bool) -> list[dict[str, Any]]:
     edges = graph.children if forward else graph.parents
     seen: set[str] = {start}
 
-    def below(one: str) -> list[dict[str, Any]]:
+    def below(one: str, depth: int) -> list[dict[str, Any]]:
         found = []
         for other, made_from in sorted(edges.get(one, {}).items(), key=lambda edge: _place(graph, edge[0])):
             again, opened = other in seen, made_from or not forward
             if opened:
                 seen.add(other)
-            inner = below(other) if opened and not again else []
+            inner = below(other, depth + 1) if opened and not again and depth < _DEEP else []
             found.append({**describe(graph, other), **({"again": True} if again else {}), "next": inner})
         return found
 
-    return below(start)
+    return below(start, 0)
 
 
 def _place(graph: Graph, one: str) -> tuple[int, str]:

@@ -192,7 +192,7 @@ def test_hh_transcripts_are_read_back_by_their_reader(folders: dict[str, Path]) 
     back = {}
     for path in sorted(folders["hh-rlhf"].glob("data/*.jsonl")):
         reading = read([str(path)])
-        assert reading. == "hh"
+        assert reading.format == "hh"
         for made in reading.rows:
             assert isinstance(made, Row)
             back[made.key] = made

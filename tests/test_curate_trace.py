@@ -250,6 +250,23 @@ def test_a_row_is_not_retracted(tmp_path: Path, capsys: Any) -> None:
     assert "a row is made anew by each export" in capsys.readouterr().err
 
 
+def test_folders_alone_can_be_walked(tmp_path: Path, capsys: Any) -> None:
+    """Where no store was ever made; a store that was named must be there."""
+    space = tmp_path / "workspace"
+    grown = [{"id": f"g{n}", "parents": [f"g{n - 1}"], "instruction": f"do {n}"} for n in range(1, 1500)]
+    with write_folder(space / "grown", "self_instruct", {}) as folder:
+        folder.write("audit/tasks.jsonl", [*grown, {"id": "g0", "parents": ["g1"]}, [1], {"id": 7}, {"id": "x"}])
+        folder.write("data/odd.jsonl", [{"id": "t", "responses": [1, {}], "prompt": {}}])
+    capsys.readouterr()
+    assert exit_status(lambda: trace.main(["g3", "--workspace", str(space)])) == 0
+    out = capsys.readouterr().out
+    assert "record g0" in out
+    assert "record g4" in out
+    assert exit_status(lambda: trace.main(["t", "--workspace", str(space)])) == 0
+    assert run(f"sqlite:///{tmp_path}/none.db", space, "g3") == 2
+    assert "there is no store" in capsys.readouterr().err
+
+
 def test_a_store_of_version_1_is_brought_to_retractions(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "MIGRATIONS", MIGRATIONS[:1])
     old = open_store(store_url)
