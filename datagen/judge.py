@@ -72,6 +72,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     how.add_argument("--temperature", type=float, metavar="T", help="default 0; with several samples 0.7")
     how.add_argument("--max-tokens", type=int, metavar="N", help="longest answer (default 16; with --cot 1024)")
     how.add_argument("--top-logprobs", type=int, default=20, metavar="N", help="0 to 20 (default 20; 0: ask for none)")
+    how.add_argument("--no-server-seed", action="store_true", help="send no seed, for servers that know none")
     p.add_argument("--human-share", default="0", metavar="S", help="share of tasks for people to judge too, 0 to 1")
     p.add_argument("--force", action="store_true", help="put the folder in the place of a former one")
     add_asking(p, "judge")
@@ -159,6 +160,7 @@ def _settings(args: argparse.Namespace) -> "Settings":
         top_logprobs=args.top_logprobs,
         max_tokens=args.max_tokens,
         seed=args.seed,
+        server_seed=not args.no_server_seed,
         templates=args.templates,
     )
 

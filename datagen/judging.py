@@ -44,6 +44,8 @@ class Settings(NamedTuple):
     """Alternatives asked for at each token; 0 asks for no log-probabilities."""
     max_tokens: int | None = None
     seed: int = 0
+    server_seed: bool = True
+    """Whether the server is sent a seed, which it is at a temperature above 0 alone."""
     templates: Path | None = None
 
 
@@ -184,7 +186,7 @@ def request_of(task: Task, ask: Ask, how: Settings) -> Request:
     else:
         values |= {"question": ask.question, "ties": how.ties}
     params: dict[str, Any] = {"temperature": how.temperature, "max_tokens": limit(task, how)}
-    if how.temperature > 0:
+    if how.temperature > 0 and how.server_seed:
         params["seed"] = how.seed  # the client moves it on with the sample
     if how.top_logprobs and not rating:
         params |= {"logprobs": True, "top_logprobs": how.top_logprobs}

@@ -94,6 +94,16 @@ def test_principles_are_drawn_by_seed_and_answers_alone_and_never_twice() -> Non
     assert len(set(others)) == 6
 
 
+def test_a_seed_is_sent_where_chance_decides_and_never_to_a_server_that_knows_none() -> None:
+    def sent(**changes: Any) -> dict[str, Any]:
+        how = settings(seed=7, **changes)
+        return dict(request_of(task(), asks_of(0, task(), how)[0], how).params)
+
+    assert sent(temperature=0.7)["seed"] == 7
+    assert "seed" not in sent(temperature=0.0)
+    assert "seed" not in sent(temperature=0.7, server_seed=False)
+
+
 def test_the_principle_is_in_the_tasks_language() -> None:
     how = settings(constitutions=(constitution("a"), constitution("a", language="zh")))
     assert asks_of(0, task(), how)[0].principle == "test.en/a"
