@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import lcm
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -51,7 +51,7 @@ class Rules(Record):
     splits: tuple[int, ...] = (90, 5, 5)
     """Shares of train, validation and test; whole prompts go to one of them."""
 
-    @property
+    @cached_property
     def method(self) -> str:
         """What made a pair, in words that its id covers; what only leaves pairs out is not among them."""
         rated = f"; ratings of {self.criterion} by {self.margin} or more" if self.criterion else ""
