@@ -124,7 +124,7 @@ def fill_comparisons(
     )
     scores = {row["item"]: row["strength"] for row in standings.rows}
     folder.write("data/pairs.jsonl", _pair_rows(pairs, found, scores, wish.method, plain=True))
-    people = _people(found, names, [])
+    people = people_rows(found, names, [])
     folder.write("data/annotators.jsonl", people)
     if standings.rows:
         folder.write("data/standings.jsonl", standings.rows)
@@ -168,7 +168,7 @@ def fill_project(con: "Connection", folder: "Folder", project: str, wish: Wishes
     )
     folder.write("data/pairs.jsonl", _pair_rows(pairs, found, scores, wish.method, plain=False))
     folder.write("data/responses.jsonl", responses)
-    people = _people(found, ids, kinds)
+    people = people_rows(found, ids, kinds)
     folder.write("data/annotators.jsonl", people)
     if standings.rows:
         folder.write("data/standings.jsonl", standings.rows)
@@ -245,7 +245,8 @@ def _pair_rows(
         }
 
 
-def _people(found: Verdicts, names: list[str], kinds: list[str]) -> list[dict[str, Any]]:
+def people_rows(found: Verdicts, names: list[str], kinds: list[str]) -> list[dict[str, Any]]:
+    """Each annotator as a row: reliability with its interval, the side they favour, how they err."""
     from data.stats import wilson
 
     rows = []

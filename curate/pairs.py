@@ -28,6 +28,7 @@ from curate.rules import KINDS as KINDS
 from curate.rules import Mode
 from curate.rules import Rules as Rules
 from curate.rules import make_rules as make_rules
+from data.errors import BadInput
 from data.records import AnnotatorKind, Judgment, PreferencePair, Task, content_id, pair_id
 
 Split = Literal["train", "validation", "test"]
@@ -178,7 +179,9 @@ def _pair(
         n += ballot.voice
         won += vote.first * ballot.voice
         ties += vote.tie * ballot.voice
-    believed = None if belief is None else belief.probability[two]
+    believed = None if belief is None else belief.probability.get(two)
+    if belief is not None and believed is None:
+        raise BadInput(f"task {task.id}: no belief about two responses that were compared; export again")
     weighed = _weighed(won, n, ties, said.unit, said.whole, rules.prior, believed)
     if weighed is None:
         return "tie"
