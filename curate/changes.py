@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curate import layouts
+from curate.evidence import Plan, hear
 from curate.pairs import Stored
 from curate.proof import JUDGMENTS, LEFT_OUT, TASKS, Line, by_task, data_files, plan_of
-from curate.evidence import Plan, hear
 from curate.rows import look
 from data.errors import BadInput
 from data.jsonl import explain

@@ -117,10 +117,11 @@ def _judged(folder: Path) -> dict[str, int]:
     kept = folder / "audit" / "judgments.jsonl"
     lines = read_lines(kept) if kept.is_file() else iter(())
     rows = (line.value for line in lines if isinstance(line.value, dict))
-    return {str(row.get("id")): _milliseconds(row.get("submitted_at")) for row in rows}
+    return {str(row.get("id")): milliseconds(row.get("submitted_at")) for row in rows}
 
 
-def _milliseconds(time: Any) -> int:
+def milliseconds(time: Any) -> int:
+    """A time in ISO 8601 as milliseconds since 1970; LAST where it is none."""
     try:
         read = datetime.fromisoformat(str(time))
     except ValueError:

@@ -14,12 +14,12 @@ from data.command import progress
 from data.errors import BadInput, NotEnough, nearest
 
 if TYPE_CHECKING:
-    from curate.repeated import Repeated
     from curate.evidence import Heard, Plan, Tally
     from curate.findings import Finding
     from curate.frames import Frames
     from curate.layouts import Kind
     from curate.moment import StoredTask
+    from curate.repeated import Repeated
     from curate.rows import Waiting, Written
     from data.folder import Folder
 
@@ -117,7 +117,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     """
     from curate.audited import audit
     from curate.decisions import across, cluster, quota_of
-        from curate.evidence import Plan
+    from curate.evidence import Plan
     from curate.repeated import find_repeated, keep_order
     from curate.rows import Waiting, columns_of, write_rows
 
@@ -126,6 +126,8 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     with tempfile.TemporaryFile(dir=folder.path) as file:
         waiting = Waiting(file)
         looked = _look(folder, source, plan, recipe, waiting)
+        if not waiting.briefs:
+            raise _nothing(source, looked.tally, waiting.reasons())
         with progress("clusters, duplicates, audit", total=4) as step:
             clusters = cluster(waiting.prompts, rules, THREADS)
             step(1)
@@ -145,8 +147,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
         with progress("writing rows", total=len(waiting.briefs)) as step:
             written = write_rows(folder, waiting, plan, clusters, left_out, step)
     if not written.rows:
-        why = ", ".join(f"{n:,} {reason}" for reason, n in (written.left_out | dict(looked.tally.unused)).items())
-        raise NotEnough(f"'{source.project}' gives no pair yet ({why or 'it has no tasks'}); nothing was written")
+        raise _nothing(source, looked.tally, written.left_out)
     return Made(looked, written, audited.findings, twice, sides, columns_of(recipe.format, waiting.beyond_text))
 
 
@@ -184,6 +185,11 @@ def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waitin
             for _ in look_all(hear_all(source.read(), plan, step), plan, waiting, read_beliefs(folder.path)):
                 pass
     return Looked(tally, agreed, people)
+
+
+def _nothing(source: Source, tally: "Tally", left_out: dict[str, int]) -> NotEnough:
+    why = ", ".join(f"{n:,} {reason}" for reason, n in (left_out | dict(tally.unused)).items())
+    return NotEnough(f"'{source.project}' gives no pair yet ({why or 'it has no tasks'}); nothing was written")
 
 
 def _framed(evidence: Iterator["Heard"], frames: "Frames") -> Iterator["Heard"]:

@@ -55,9 +55,8 @@ class Frames:
         tongue = task.language or task.prompt.language
         about = (task.id, self.project, task.kind, task.prompt.id, tongue, task.prompt.licence, task.prompt.tags)
         self._rows["tasks"].append((*about, task.gold is not None))
-        self._rows["responses"] += [
-            (task.id, r.id, place, r.model) for place, r in enumerate(task.responses) if r.id not in gone
-        ]
+        there = [r for r in task.responses if r.id not in gone]
+        self._rows["responses"] += [(task.id, r.id, place, r.model) for place, r in enumerate(there)]
         self._rows["judgments"] += [self._judgment(j, gone) for j in judgments]
         self._rows["ratings"] += [
             (j.id, task.id, response, criterion, value)

@@ -16,7 +16,6 @@ from curate import layouts
 from curate.ballots import Stored, usable
 from curate.decisions import Clusters, assign, cluster
 from curate.evidence import Heard, Plan, hear
-from curate.pairs import Belief
 from curate.parquet import count, read_rows
 from curate.proof_decisions import believed_again, decided_again
 from curate.rows import SPLITS, Found, Waiting, look, spread
@@ -70,28 +69,26 @@ def check_rows(folder: Path, manifest: Manifest) -> list[str]:
     Every file is in the order of task ids, so all are read side by side, one task at a time: once to look at
     every task, and once more, when all is decided, to compare the rows.
     """
+    faults: list[str] = []
     try:
         plan = plan_of(folder, manifest)
-        faults: list[str] = []
-        with tempfile.TemporaryFile() as file:
-            waiting = Waiting(file)
-            beliefs = (
-                None if plan.rules.aggregate == "votes" else believed_again(folder, plan, _heard(folder, plan), faults)
-            )
-            for heard in _heard(folder, plan, faults):
-                waiting.add(heard, look(heard, plan, None if beliefs is None else beliefs.get(heard.task.id)))
-            if faults:
-                return faults
-            clusters = cluster(waiting.prompts, plan.rules)
-            left_out = decided_again(folder, manifest, plan, waiting, clusters, faults)
-            return faults + list(_compare(folder, plan, waiting, clusters, left_out))
+        voted = plan.rules.aggregate == "votes"
+        beliefs = None if voted else believed_again(folder, plan, _heard(folder, plan, []), faults)
     except BadInput as error:
         return [str(error)]
+    with tempfile.TemporaryFile() as file:
+        waiting = Waiting(file)
+        for heard in _heard(folder, plan, faults):
+            waiting.add(heard, look(heard, plan, None if beliefs is None else beliefs.get(heard.task.id)))
+        if faults:
+            return faults
+        clusters = cluster(waiting.prompts, plan.rules)
+        left_out = decided_again(folder, manifest, plan, waiting, clusters, faults)
+        return faults + list(_compare(folder, plan, waiting, clusters, left_out))
 
 
-def _heard(folder: Path, plan: Plan, faults: list[str] | None = None) -> Iterator[Heard]:
+def _heard(folder: Path, plan: Plan, faults: list[str]) -> Iterator[Heard]:
     """Every task of the folder with the judgments that count; what is no record, or should not count, is a fault."""
-    faults = [] if faults is None else faults
     for task_id, of in by_task(folder, {TASKS: "id", JUDGMENTS: "task_id"}, faults):
         wrong: list[str] = []
         tasks = _records(of[TASKS], Task, wrong)

@@ -43,15 +43,25 @@ def decided_again(
     folder: Path, manifest: Manifest, plan: Plan, waiting: Waiting, clusters: Clusters, faults: list[str]
 ) -> dict[str, str]:
     """Why each row goes that goes by a decision over all; a list in the folder that says otherwise is a fault."""
-    twice = find_repeated(waiting, plan.rules, order_of(folder), 2)
+    try:
+        came, told = order_of(folder), _dropped(folder)
+    except BadInput as error:
+        faults.append(str(error))
+        return {}
+    twice = find_repeated(waiting, plan.rules, came, 2)
     faults += twice.unlike(folder)
     left_out = dict(twice.left_out)
     if plan.rules.drop:
-        told = {}
-        for line in read_lines(folder / DROPPED) if (folder / DROPPED).is_file() else ():
-            if line.problem or not isinstance(line.value, dict) or not {"id", "reason"} <= line.value.keys():
-                raise BadInput(f"{DROPPED}, line {line.number}: {line.problem or 'no id and reason'}")
-            told[str(line.value["id"])] = str(line.value["reason"])
         faults += dropped_again(folder, manifest.config, plan.rules, waiting, clusters, left_out, told)
         left_out |= told
     return left_out | quota_of(waiting.briefs, clusters, plan.rules, left_out)
+
+
+def _dropped(folder: Path) -> dict[str, str]:
+    """The rows that a folder says a finding took out, with the reason."""
+    told = {}
+    for line in read_lines(folder / DROPPED) if (folder / DROPPED).is_file() else ():
+        if line.problem or not isinstance(line.value, dict) or not {"id", "reason"} <= line.value.keys():
+            raise BadInput(f"{DROPPED}, line {line.number}: {line.problem or 'no id and reason'}")
+        told[str(line.value["id"])] = str(line.value["reason"])
+    return told

@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate.evidence import Plan, hear
 from curate.moment import StoredJudgment, StoredTask, find_project, read_tasks
 from curate.pairs import Stored
 from curate.proof import JUDGMENTS, TASKS, lines_of, plan_of
 from curate.retracted import closure, read_retractions, without_text
-from curate.evidence import Plan, hear
 from data.errors import BadInput
 from data.manifest import Manifest
 from data.records import Judgment, Task

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.dedup_rows import LAST, Entry, pair_entry
+from curate.dedup_rows import LAST, Entry
 from curate.rules import Rules
 from data.errors import BadInput
 from data.jsonl import read_lines
@@ -56,10 +56,10 @@ def find_repeated(
         came: the event of the ledger that brought each task in; a task that is not there came last.
         folder: where shingles lie meanwhile.
     """
-    from curate.duplicates import find_duplicates
-
     if rules.dedup == "none":
         return Repeated({}, [], [])
+    from curate.duplicates import find_duplicates
+
     found = find_duplicates(
         _entries(waiting, rules, came), Fraction(rules.dedup_threshold), threads=threads, folder=folder
     )

@@ -100,11 +100,16 @@ class Waiting:
 
     def read(self) -> Iterator[Found]:
         """Every task's pairs and gaps again, in the order in which they came."""
-        self._flush()
+        if self._block:
+            self._flush()
         self._file.seek(0)
         while size := self._file.read(8):
             for pairs, gaps in marshal.loads(self._file.read(int.from_bytes(size))):
                 yield Found(pairs, [LeftOut(*gap) for gap in gaps])
+
+    def reasons(self) -> dict[str, int]:
+        """How many sets of responses are left out for which reason before anything is decided over all."""
+        return dict(sorted(Counter(gap.reason for found in self.read() for gap in found.left_out).items()))
 
 
 def _beyond_text(task: Task) -> set[str]:

@@ -60,7 +60,7 @@ class Rules(Record):
     drop: tuple[str, ...] = ()
     """Findings of the audit whose rows are left out (see curate/findings.py for the names)."""
     group_threshold: str = "0.8"
-    """Similarity from which on two prompts are in one cluster, and so in one split; 0 clusters by equal prompts alone."""
+    """Similarity from which on two prompts share a cluster, and so a split; 0: each prompt is one."""
     seed: int = 0
     splits: tuple[int, ...] = (90, 5, 5)
     """Shares of train, validation and test; whole prompts go to one of them."""
