@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MISSED = 0.005  # of pairs just at the threshold, what minhash may miss
 _MOST_HASHES = 128
-_CHUNK = 1000  # rows in one go
+_CHUNK = 1000  # rows in one go, at most 1024
 
 
 class Bands(NamedTuple):
@@ -104,17 +104,17 @@ def write_prefixes(kept: Kept, threshold: Fraction, shares: int, batch: Batch) -
         stop = min(start + _CHUNK, batch.rows)
         low, high = int(ends[start] - sets.sizes[start]), int(ends[stop - 1])
         hashes = sets.hashes[low:high]
-        rarity = order[(hashes >> shift).astype(np.intp)].astype(np.uint64)
-        ranked = rarity << np.uint64(58) | hashes >> np.uint64(6)
-        at = 0
-        for size in sets.sizes[start:stop].tolist():
-            ranked[at : at + size].sort()
-            at += size
         own = sets.sizes[start:stop]
+        inside = np.repeat(np.arange(stop - start), own)
+        rarity = order[(hashes >> shift).astype(np.intp)].astype(np.uint64)
+        # One sort for all rows: the row, then how common, then 48 bits of the hash. Shingles that have all of it
+        # in common are one element in the order, and bring no fewer rows together.
+        ranked = inside.astype(np.uint64) << np.uint64(54) | rarity << np.uint64(48) | hashes >> np.uint64(16)
+        ranked.sort()
         place = np.arange(high - low) - np.repeat(np.cumsum(own) - own, own)
         first = place < np.repeat(lengths[start:stop], own)
-        rows = np.repeat(np.arange(batch.row + start, batch.row + stop), own)[first]
-        found.append(_packed(ranked[first], rows, kept.rows))
+        ranked &= np.uint64((1 << 54) - 1)
+        found.append(_packed(ranked[first], inside[first] + (batch.row + start), kept.rows))
     return _write(kept.folder / f"keys-{batch.row}", found, shares)
 
 

@@ -1,7 +1,6 @@
 """Shingle hashes against data.text, and near rows against every pair compared by hand."""
 
 import random
-import unicodedata
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import near_sets, shingling
+from curate import near_sets
 from curate.near import near_rows
 from curate.near_join import candidates
 from curate.near_keys import Bands, bands_for
 from curate.shingling import shingle_hashes
+from curate.words import hash_slices, hashed_words
 from data.errors import BadInput
-from data.text import normalise, shingles
+from data.text import normalise, shingles, tokens
 
 ALPHABETS = [
     "ab Z9.",
@@ -64,17 +64,38 @@ def test_texts_share_as_many_hashes_as_shingles(texts: list[str], n: int) -> Non
     assert_same_shingles(texts, n)
 
 
-def test_the_fast_ways_cut_every_letter_they_take_as_data_text_does() -> None:
-    for code in [*range(0x3000), *range(0x3000, 0x3100), 0x4E00, 0x6F22, 0x9FFF, *range(0xFF00, 0xFFF0)]:
-        c = chr(code)
-        if c.isascii() or any(kind.fullmatch(c) for kind in (shingling._MARKS, shingling._HAN, shingling._FOLDS)):
-            texts = [f"a{c}b", f"{c}", f"中{c}b中", f"é{c}X"]
-            for text, found in zip(texts, sets_of(texts, 1), strict=True):
-                assert len(found) == len(shingles(text, 1)), (hex(code), unicodedata.name(c, ""), text)
+def by_definition(texts: list[str]) -> list[list[int]]:
+    """The hash of each token that data.text cuts, each taken by itself."""
+    out = []
+    for text in texts:
+        cut = [word.encode("utf-8", "surrogatepass") for word in tokens(text)]
+        lengths = np.array([len(word) for word in cut], np.int64)
+        out.append(hash_slices(b"".join(cut), np.cumsum(lengths) - lengths, lengths).tolist())
+    return out
+
+
+def in_numpy(texts: list[str]) -> list[list[int]]:
+    words = hashed_words(texts)
+    return [words.hashes[a:b].tolist() for a, b in zip([0, *words.ends.tolist()], words.ends.tolist(), strict=False)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(*(st.text(a, max_size=30) for a in ALPHABETS), st.text(max_size=20)), max_size=6))
+def test_the_tokens_of_many_texts_are_those_of_data_text(texts: list[str]) -> None:
+    assert in_numpy(texts) == by_definition(texts)
+
+
+def test_every_letter_is_cut_as_data_text_cuts_it() -> None:
+    codes = [*range(0x3100), 0x4E00, 0x6F22, 0x9FFF, *range(0xAC00, 0xAC40), *range(0xF900, 0xFAFF)]
+    codes += [*range(0xFE00, 0x10000), *range(0x1F300, 0x1F700), *range(0x20000, 0x20040), *range(0xE0000, 0xE0080)]
+    for kind in ("a{}b", "{}", "中{}b中", "é{}X"):
+        texts = [kind.format(chr(code)) for code in codes]
+        assert in_numpy(texts) == by_definition(texts)
 
 
 def test_long_tokens_differ_by_their_last_byte() -> None:
     texts = ["x" * 8, "x" * 9, "x" * 16, "x" * 17, "x" * 16 + "y", "y" + "x" * 16, "x" * 40]
+    texts += ["x" * 64, "x" * 65, "x" * 64 + "y", "x" * 2000 + "y" + "x" * 2000, "x" * 4000 + "y"]
     assert len(set.union(*sets_of(texts, 1))) == len(texts)
 
 
