@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.near_join import Pairs, candidates, join, linked, set_sides
 from curate.near_keys import Bands, Keys, bands_for, count, prefix_length, table_bits, write_minhashes, write_prefixes
-from curate.near_sets import Kept, Parts, keep_sets, workers
+from curate.near_sets import Kept, Parts, keep_sets, keep_turned, workers
 from curate.shingling import N
 from data.errors import BadInput
 
@@ -138,6 +138,34 @@ class Near:
         kept, common = taken[0][first], taken[1][first]
         kept[own], common[own] = np.flatnonzero(own), sizes[own]
         return Stars(kept, common, np.where(kept == np.arange(self.rows), sizes, sizes + sizes[kept] - common))
+
+    def opposite(self, rows: "Rows") -> tuple[Pairs, "Rows"]:
+        """Every two of some rows that are near when parts 1 and 2 of one change places, and what is in either.
+
+        Args:
+            rows: rising.
+
+        Returns:
+            Pairs of rows with a < b, sorted, and for each how many shingles are in one or both.
+        """
+        import numpy as np
+
+        place = self.kept.folder / "turned"
+        place.mkdir()
+        kept = keep_turned(self.kept, rows, place, self._run)
+        near = Near(kept, self.threshold, self._run, self._memory_mb)
+        counts = [batch.rows // 2 for batch in kept.batches]
+        turned = np.concatenate([np.zeros(0, bool), *(np.repeat([False, True], count) for count in counts)])
+        row = np.empty(kept.rows, np.int64)
+        row[~turned] = row[turned] = rows
+        found = near.between(~turned, turned)
+        sizes = np.asarray(kept.sizes).astype(np.int64)
+        union = sizes[found.a] + sizes[found.b] - found.common
+        a, b = row[found.a], row[found.b]
+        once = np.flatnonzero(a < b)  # each two come twice, and a row may be like itself turned round
+        once = once[np.lexsort((b[once], a[once]))]
+        shutil.rmtree(place)
+        return Pairs(a[once], b[once], found.common[once]), union[once]
 
     def _find_keys(self, side: "NDArray[np.uint8]") -> None:
         """Write the keys of the rows that take part: of the exact filter, or of minhash where that one drowns."""

@@ -61,7 +61,7 @@ def hashed_words(texts: Sequence[str]) -> Words:
     """
     import numpy as np
 
-    ascii_, wide, odd = list(range(len(texts))), [], []
+    ascii_, wide = list(range(len(texts))), list[int]()
     if not all(map(str.isascii, texts)):
         texts = [text if text.isascii() else _unmarked(text) for text in texts]
         ascii_ = [i for i, text in enumerate(texts) if text.isascii()]
