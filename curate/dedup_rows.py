@@ -13,6 +13,7 @@ Read are JSON lines and arrays, CSV, TSV and Parquet (any may be .gz but Parquet
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -28,6 +29,7 @@ LAST = 2**63 - 1
 """What stands for a time or an event that nobody knows: it comes after all others."""
 PROMPT, FIRST, SECOND = 0, 1, 2
 KEYS, KEY = 3, 12  # the parts of Entry.same, and the bytes of each
+_NOTHING = blake2b(digest_size=KEY).digest()  # of a part that is not compared
 Text: TypeAlias = str | Sequence[Mapping[str, Any]]
 """Text, or a list of messages."""
 _LONGEST_ID = 300
@@ -230,25 +232,22 @@ def pair_entry(
         task: where prompts are compared, rows of one task are compared once and go or stay together.
         line: what tells two rows with one id apart; may be left out where ids are not repeated.
     """
-    said = ((PROMPT, prompt, "user"), (FIRST, chosen, "assistant"), (SECOND, rejected, "assistant"))
-    wanted = [(part, one, role) for part, one, role in said if on == "row" or (part == PROMPT) == (on == "prompt")]
-    return Entry(
-        id=id,
-        unit=task if on == "prompt" else None,
-        judged=judged,
-        seq=seq,
-        parts=[(part, one if isinstance(one, str) else _flat(one)) for part, one, _ in wanted],
-        same=_same([(part, [{"role": role, "content": x}] if isinstance(x, str) else x) for part, x, role in wanted]),
-        pair=on == "row",
-        file="train.jsonl",
-        line=line,
-    )
+    parts, same = [], b""
+    for part, one, role in ((PROMPT, prompt, "user"), (FIRST, chosen, "assistant"), (SECOND, rejected, "assistant")):
+        if on != "row" and (part == PROMPT) != (on == "prompt"):
+            same += _NOTHING
+        elif isinstance(one, str):
+            parts.append((part, one))
+            same += blake2b(canonical([{"content": one, "role": role}]), digest_size=KEY).digest()
+        else:
+            parts.append((part, _flat(one)))
+            same += blake2b(canonical(one), digest_size=KEY).digest()
+    unit = task if on == "prompt" else None
+    return Entry(id, unit, judged, seq, parts, same, on == "row", "train.jsonl", line)
 
 
 def _same(parts: list[tuple[int, Any]]) -> bytes:
     """A hash of each part's texts, one after another; those of one part in any order."""
-    from hashlib import blake2b
-
     spelled: tuple[list[bytes], ...] = ([], [], [])
     for part, one in parts:
         spelled[part].append(canonical(one))

@@ -14,6 +14,7 @@ and memory change nothing. `python -m curate.dedup` is this function over files;
 from array import array
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,14 +78,13 @@ class Held:
 
     def add(self, entry: Entry) -> bool:
         """Keep a row; whether its unit is new and is still to be compared."""
-        from hashlib import blake2b
-
         row = len(self)
         self._ids += entry.id.encode("utf-8", "surrogatepass")
         self._id_start.append(len(self._ids))
         self.judged.append(entry.judged)
         self.seq.append(entry.seq)
-        self.content.append(int.from_bytes(blake2b(entry.line or entry.same, digest_size=8).digest(), "big"))
+        known = blake2b(entry.line, digest_size=8).digest() if entry.line else entry.same[:8]
+        self.content.append(int.from_bytes(known, "big"))
         self._same += entry.same
         self.pair.append(entry.pair)
         unit = self._units.setdefault(entry.unit, len(self.unit_rows)) if entry.unit else len(self.unit_rows)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.near_join import Pairs, candidates, join, linked, set_sides
 from curate.near_keys import Bands, Keys, bands_for, count, prefix_length, table_bits, write_minhashes, write_prefixes
-from curate.near_sets import Kept, Parts, keep_sets, keep_turned, workers
+from curate.near_sets import Kept, Parts, keep_sets, workers
 from curate.shingling import N
 from data.errors import BadInput
 
@@ -63,6 +63,7 @@ class Near:
         self._run = run
         self._memory_mb = memory_mb
         self._keys: list[Keys] = []
+        self._exact: list[Keys] = []
         self._ordered = False
         self.candidates = 0
         """How often two rows met under a key of the exact filter, in the last search."""
@@ -103,7 +104,7 @@ class Near:
         self._find_keys(np.where(fixed, 1, 2 * others).astype(np.uint8))
         if at_most is not None and self.candidates > at_most:
             return None
-        return join(self.kept, self._keys, self.threshold, self._run, most_alike=True)
+        return join(self.kept, self._keys, self.threshold, self._run, "most alike")
 
     def linked(self) -> "Rows":
         """For each row the lowest row that a chain of near rows joins it to; itself where there is none lower."""
@@ -142,30 +143,23 @@ class Near:
     def opposite(self, rows: "Rows") -> tuple[Pairs, "Rows"]:
         """Every two of some rows that are near when parts 1 and 2 of one change places, and what is in either.
 
+        They are found by the keys of the exact filter that `stars` left: what part a shingle is of has no share in
+        a key, nor in the bits by which most candidates fall.
+
         Args:
-            rows: rising.
+            rows: of those that `stars` let stay.
 
         Returns:
             Pairs of rows with a < b, sorted, and for each how many shingles are in one or both.
         """
         import numpy as np
 
-        place = self.kept.folder / "turned"
-        place.mkdir()
-        kept = keep_turned(self.kept, rows, place, self._run)
-        near = Near(kept, self.threshold, self._run, self._memory_mb)
-        counts = [batch.rows // 2 for batch in kept.batches]
-        turned = np.concatenate([np.zeros(0, bool), *(np.repeat([False, True], count) for count in counts)])
-        row = np.empty(kept.rows, np.int64)
-        row[~turned] = row[turned] = rows
-        found = near.between(~turned, turned)
-        sizes = np.asarray(kept.sizes).astype(np.int64)
-        union = sizes[found.a] + sizes[found.b] - found.common
-        a, b = row[found.a], row[found.b]
-        once = np.flatnonzero(a < b)  # each two come twice, and a row may be like itself turned round
-        once = once[np.lexsort((b[once], a[once]))]
-        shutil.rmtree(place)
-        return Pairs(a[once], b[once], found.common[once]), union[once]
+        side = np.zeros(self.rows, np.uint8)
+        side[rows] = 2
+        set_sides(self.kept, side)
+        found = join(self.kept, self._exact, self.threshold, self._run, "turned")
+        sizes = np.asarray(self.kept.sizes).astype(np.int64)
+        return found, sizes[found.a] + sizes[found.b] - found.common
 
     def _find_keys(self, side: "NDArray[np.uint8]") -> None:
         """Write the keys of the rows that take part: of the exact filter, or of minhash where that one drowns."""
@@ -173,21 +167,21 @@ class Near:
 
         set_sides(self.kept, side)
         self.bands = None
-        self._keys = self._prefix_keys(side)
+        self._keys = self._exact = self._prefix_keys(side)
         many = _MANY * int((side > 0).sum()) + _LEAST
         met = self.candidates = candidates(self.kept, self._keys, self._run)
         if met <= many:
             return
         bands = bands_for(self.threshold)
-        exact = self._keys
         work = partial(write_minhashes, self.kept, bands, self._shares(bands.bands * int(np.sum(side > 0))))
-        for keys in exact:
-            (self.kept.folder / keys.file).rename(self.kept.folder / f"exact-{keys.file}")
+        self._exact = [keys._replace(file=f"exact-{keys.file}") for keys in self._keys]
+        for keys, aside in zip(self._keys, self._exact, strict=True):
+            (self.kept.folder / keys.file).rename(self.kept.folder / aside.file)
         self._keys = list(self._run(work, self.kept.batches))
         if candidates(self.kept, self._keys, self._run) * 4 < met:
             self.bands = bands
         else:
-            self._keys = [keys._replace(file=f"exact-{keys.file}") for keys in exact]
+            self._keys = self._exact
 
     def _prefix_keys(self, side: "NDArray[np.uint8]") -> list[Keys]:
         import numpy as np

@@ -51,17 +51,18 @@ def candidates(kept: Kept, keys: list[Keys], run: Any) -> int:
     return sum(run(partial(_count, kept, keys), range(_shares(keys))))
 
 
-def join(kept: Kept, keys: list[Keys], threshold: Fraction, run: Any, most_alike: bool = False) -> Pairs:
+def join(kept: Kept, keys: list[Keys], threshold: Fraction, run: Any, which: str = "all") -> Pairs:
     """Every near pair of rows of these sides that shares a key, sorted by a and b.
 
     Args:
-        most_alike: of each row on side 2 only the pair with the row most like it, the lower of two.
+        which: "all"; "most alike", of each row on side 2 only the pair with the row most like it, the lower of
+            two; or "turned", near when parts 1 and 2 of one row change places.
     """
     import numpy as np
 
-    work = partial(_find, kept, keys, threshold, "most alike" if most_alike else "all")
+    work = partial(_find, kept, keys, threshold, which)
     whole = np.concatenate([np.zeros((0, 3), np.int64), *run(work, range(_shares(keys)))])
-    if most_alike:
+    if which == "most alike":
         whole = _most_alike(whole, kept.sizes)
     order = np.lexsort((whole[:, 1], whole[:, 0]))
     whole = whole[order]
@@ -161,8 +162,8 @@ def _find(kept: Kept, keys: list[Keys], threshold: Fraction, which: str, share: 
     """A worker's task: the near pairs of a share; shape (pairs, 3): a, b, common.
 
     Args:
-        which: "all"; "most alike", one for each row on side 2; "next", of rows that are not linked each with the
-            next of its key; or "unlinked", all of rows that are not linked.
+        which: as `join` and `linked` say: "all", "most alike", "turned"; "next", of rows that are not linked each
+            with the next of its key; or "unlinked", all of rows that are not linked.
     """
     import numpy as np
 
@@ -171,7 +172,7 @@ def _find(kept: Kept, keys: list[Keys], threshold: Fraction, which: str, share: 
     found, waiting, held = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)], 0
 
     def exact() -> None:
-        found.append(_exact(distinct(np.concatenate(waiting)), sizes, reader, threshold))
+        found.append(_exact(distinct(np.concatenate(waiting)), sizes, reader, threshold, which == "turned"))
         if which == "most alike":
             found[:] = [_most_alike(np.concatenate(found), sizes)]
 
@@ -244,7 +245,7 @@ def _possible(pairs: "Rows", sizes: Any, bits: Any, threshold: Fraction) -> "Row
     return np.asarray(pairs[differ * (p + q) <= both * (q - p)])
 
 
-def _exact(pairs: "Rows", sizes: Any, reader: Reader, threshold: Fraction) -> "Rows":
+def _exact(pairs: "Rows", sizes: Any, reader: Reader, threshold: Fraction, turned: bool) -> "Rows":
     """Those of the pairs whose Jaccard similarity reaches the threshold, with what they share."""
     import numpy as np
 
@@ -257,25 +258,29 @@ def _exact(pairs: "Rows", sizes: Any, reader: Reader, threshold: Fraction) -> "R
     while start < len(pairs):
         before = int(upto[start - 1]) if start else 0
         stop = max(start + 1, int(np.searchsorted(upto, before + _SHINGLES, "right")))
-        common[start:stop] = _shared(a[start:stop], b[start:stop], reader, p, q)
+        common[start:stop] = _shared(a[start:stop], b[start:stop], reader, (p, q), turned)
         start = stop
     near = common * q >= p * (m + n - common)
     return np.asarray(np.stack((a, b, common), axis=1)[near])
 
 
-def _shared(a: "Rows", b: "Rows", reader: Reader, p: int, q: int) -> "Rows":
+def _shared(a: "Rows", b: "Rows", reader: Reader, threshold: tuple[int, int], turned: bool) -> "Rows":
     """How many shingles the rows of each pair share; 0 where one of their parts is not near.
 
     When every part reaches the threshold the whole rows reach it too, so keys made from whole rows find them.
     """
     import numpy as np
 
+    p, q = threshold
     rows = distinct(np.concatenate((a, b)))
     sets = reader.read(rows)
     begins, one, other = np.cumsum(sets.sizes) - sets.sizes, np.searchsorted(rows, a), np.searchsorted(rows, b)
     length, n = sets.sizes[one], sets.sizes[other]
     pair = np.repeat(np.arange(len(a)), n)
     asked = sets.hashes[np.arange(len(pair)) + np.repeat(begins[other] - (np.cumsum(n) - n), n)]
+    low = np.uint64(PARTS - 1)
+    if turned:
+        asked ^= np.array([0, 3, 3, 0], np.uint64)[(asked & low).astype(np.intp)]
     at = np.repeat(begins[one], n)
     while (length > 1).any():  # the last of a's hashes that is not above: a search in halves, for all at once
         half = length >> 1
@@ -285,11 +290,12 @@ def _shared(a: "Rows", b: "Rows", reader: Reader, p: int, q: int) -> "Rows":
     both = sets.hashes[at] == asked
     common = np.bincount(pair[both], minlength=len(a))
     if reader.parts > 1:
-        part, low = asked & np.uint64(PARTS - 1), np.uint64(PARTS - 1)
+        part = (asked & low).astype(np.intp)
         shape = (len(a), PARTS)
-        shared = np.bincount(pair[both] * PARTS + part[both].astype(np.int64), minlength=len(a) * PARTS).reshape(shape)
-        owner = np.repeat(np.arange(len(rows)), sets.sizes) * PARTS + (sets.hashes & low).astype(np.int64)
+        shared = np.bincount(pair[both] * PARTS + part[both], minlength=len(a) * PARTS).reshape(shape)
+        owner = np.repeat(np.arange(len(rows)), sets.sizes) * PARTS + (sets.hashes & low).astype(np.intp)
         counts = np.bincount(owner, minlength=len(rows) * PARTS).reshape(len(rows), PARTS)
-        each = shared * q >= p * (counts[one] + counts[other] - shared)
+        theirs = counts[other][:, [0, 2, 1, 3]] if turned else counts[other]
+        each = shared * q >= p * (counts[one] + theirs - shared)
         common[~each.all(axis=1)] = 0
     return np.asarray(common)

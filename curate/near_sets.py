@@ -122,37 +122,11 @@ def keep_sets(rows: Iterable[Parts], folder: Path, n: int, run: Any, at_once: in
         run: what `workers` gave.
         at_once: characters that go to a worker at a time.
     """
-    return _stored(folder, run(partial(_write, folder, n), _numbered(rows, at_once)))
-
-
-def keep_turned(kept: Kept, rows: "NDArray[np.int64]", folder: Path, run: Any) -> Kept:
-    """Write the sets of some rows again, and each once more with parts 1 and 2 in each other's place.
-
-    Args:
-        rows: rising.
-        folder: an empty folder.
-
-    Returns:
-        Twice as many rows: those of a batch as they are, then the same ones turned, then the next batch.
-    """
-    import numpy as np
-
-    tasks, first = [], 0
-    for batch in kept.batches:
-        low, high = np.searchsorted(rows, (batch.row, batch.row + batch.rows)).tolist()
-        if high > low:
-            tasks.append((first, batch, rows[low:high] - batch.row))
-            first += 2 * (high - low)
-    return _stored(folder, run(partial(_turn, kept, folder), tasks))
-
-
-def _stored(folder: Path, made: Iterable[tuple[Batch, int, bytes, bytes, bytes]]) -> Kept:
-    """Put what workers made of batches in the files of the folder, in their order."""
     batches, total, parts = [], 0, 1
     names = ("sizes", "bits", "same")
     files = {name: (folder / name).open("wb") for name in names}
     try:
-        for batch, most, *columns in made:
+        for batch, most, *columns in run(partial(_write, folder, n), _numbered(rows, at_once)):
             batches.append(batch)
             total, parts = total + batch.rows, max(parts, most)
             for name, column in zip(names, columns, strict=True):
@@ -179,54 +153,21 @@ def _numbered(rows: Iterable[Parts], at_once: int) -> Iterator[tuple[int, list[P
 
 def _write(folder: Path, n: int, numbered: tuple[int, list[Parts]]) -> tuple[Batch, int, bytes, bytes, bytes]:
     """A worker's task: the sets of a batch at the end of its own file."""
+    import numpy as np
 
     first, rows = numbered
     parts = 1 + max(number for row in rows for number, _ in row)
-    made = (_united(rows[start : start + _CHUNK], n) for start in range(0, len(rows), _CHUNK))
-    return _appended(folder, first, len(rows), parts, made)
-
-
-def _turn(
-    kept: Kept, folder: Path, task: "tuple[int, Batch, NDArray[np.int64]]"
-) -> tuple[Batch, int, bytes, bytes, bytes]:
-    """A worker's task: the sets of some rows of a batch, then all of them with parts 1 and 2 changed about."""
-    import numpy as np
-
-    first, batch, rows = task
-    sets = read_batch(kept, batch)
-    begins = np.cumsum(sets.sizes) - sets.sizes
-
-    def made() -> Iterator[Sets]:
-        for turned in (False, True):
-            for start in range(0, len(rows), _CHUNK):
-                own = rows[start : start + _CHUNK]
-                sizes = sets.sizes[own]
-                hashes = sets.hashes[
-                    np.arange(int(sizes.sum())) + np.repeat(begins[own] - (np.cumsum(sizes) - sizes), sizes)
-                ]
-                if turned:
-                    hashes ^= np.array([0, 3, 3, 0], np.uint64)[(hashes & np.uint64(PARTS - 1)).astype(np.intp)]
-                yield as_sets(sizes, hashes)
-
-    return _appended(folder, first, 2 * len(rows), kept.parts, made())
-
-
-def _appended(
-    folder: Path, first: int, rows: int, parts: int, made: Iterable[Sets]
-) -> tuple[Batch, int, bytes, bytes, bytes]:
-    """Put the sets of a batch at the end of this worker's own file; gives the batch and its columns."""
-    import numpy as np
-
     path = folder / f"sets-{os.getpid()}"
     sizes, bits, same = [], [], []
     with path.open("ab") as out:
         offset = out.tell() // 8
-        for sets in made:
+        for start in range(0, len(rows), _CHUNK):
+            sets = _united(rows[start : start + _CHUNK], n)
             out.write(sets.hashes.data)
             sizes.append(sets.sizes.astype(np.int32).tobytes())
             bits.append(_bits(sets).tobytes())
             same.append(_same(sets))
-    return Batch(first, rows, path.name, offset), parts, b"".join(sizes), b"".join(bits), b"".join(same)
+    return Batch(first, len(rows), path.name, offset), parts, b"".join(sizes), b"".join(bits), b"".join(same)
 
 
 def _united(rows: Sequence[Parts], n: int) -> Sets:
@@ -262,7 +203,7 @@ def _filled(texts: Sequence[str], n: int) -> "tuple[NDArray[np.int64], NDArray[n
 
 
 def _bits(sets: Sets) -> "NDArray[np.uint8]":
-    """512 bits of each row: the parity of how many shingles fall on each."""
+    """512 bits of each row: the parity of how many shingles fall on each, whatever their part."""
     import numpy as np
 
     rows = np.repeat(np.arange(len(sets.sizes)), sets.sizes)
