@@ -72,7 +72,7 @@ class Held:
         self.pair = bytearray()
         self.theirs = 0
         """The rows of the other set; they come first."""
-        self._units: dict[str, int] = {}
+        self._units: dict[tuple[str, bytes], int] = {}
         self.unit_rows = array("q")
         """Of each unit the first row that was read."""
 
@@ -87,7 +87,9 @@ class Held:
         self.content.append(int.from_bytes(known, "big"))
         self._same += entry.same
         self.pair.append(entry.pair)
-        unit = self._units.setdefault(entry.unit, len(self.unit_rows)) if entry.unit else len(self.unit_rows)
+        unit = len(self.unit_rows)
+        if entry.unit:  # rows of one task that ask another thing are another unit
+            unit = self._units.setdefault((entry.unit, entry.same), unit)
         self.unit.append(unit)
         if unit < len(self.unit_rows):
             return False

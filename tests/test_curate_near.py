@@ -3,13 +3,14 @@
 import random
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import near_sets
+from curate import near_join, near_sets
 from curate.near import near_rows
 from curate.near_join import candidates
 from curate.near_keys import Bands, bands_for
@@ -298,3 +299,76 @@ def test_a_long_part_that_two_rows_share_does_not_make_the_others_alike() -> Non
 def test_a_threshold_out_of_range_is_refused_in_words() -> None:
     with pytest.raises(BadInput, match="threshold"), near_rows([], Fraction(0)):
         pass
+
+
+def chained(count: int, near: dict[tuple[int, int], int]) -> list[int]:
+    """For each row the lowest that chains of near pairs join it to, one pair after another."""
+    label = list(range(count))
+    for a, b in near:
+        low, high = sorted((label[a], label[b]))
+        label = [low if one == high else one for one in label]
+    return label
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([Fraction(1, 2), Fraction(7, 10), T]))
+def test_linked_rows_are_those_that_chains_of_near_pairs_join(seed: int, threshold: Fraction) -> None:
+    texts = [*corpus(60, seed), "", "?!", "", "two words", "Two  words.", "two"]
+    random.Random(seed).shuffle(texts)
+    with near_rows([[(0, t)] for t in texts], threshold) as near:
+        assert near.linked().tolist() == chained(len(texts), brute(texts, threshold))
+
+
+def test_rows_all_alike_are_linked_by_a_comparison_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+    possible = near_join._possible
+
+    def counting(pairs: Any, *more: Any) -> Any:
+        nonlocal compared
+        compared += len(pairs)
+        return possible(pairs, *more)
+
+    monkeypatch.setattr(near_join, "_possible", counting)
+    texts = [f"number {i} of " + " ".join(f"w{k}" for k in range(60)) for i in range(2000)]
+    with near_rows([[(0, t)] for t in texts], T, folder=tmp_path) as near:
+        assert near.linked().tolist() == [0] * 2000
+    assert 2000 <= compared + 1 < 20_000  # of two million pairs
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([Fraction(1, 2), T]))
+def test_of_each_row_the_most_alike_is_found(seed: int, threshold: Fraction) -> None:
+    texts = corpus(60, seed)
+    side = np.array([random.Random(seed + i).randrange(3) for i in range(60)])
+    with near_rows([[(0, t)] for t in texts], threshold) as near:
+        found = near.most_alike(side == 0, side == 1)
+        assert found is not None
+        assert near.most_alike(side == 0, side == 1, at_most=near.candidates - 1) is None
+    best: dict[int, tuple[Fraction, int, int]] = {}
+    for (a, b), common in brute(texts, threshold).items():
+        for one, other in ((a, b), (b, a)):
+            if side[one] == 0 and side[other] == 1:
+                alike = Fraction(common, len(with_bare(texts[a])) + len(with_bare(texts[b])) - common)
+                best[other] = max(best.get(other, (alike, -one, common)), (alike, -one, common))
+    told = zip(*(x.tolist() for x in found), strict=True)
+    assert {b: (a, common) for a, b, common in told} == {b: (-a, common) for b, (_, a, common) in best.items()}
+
+
+def test_texts_of_every_kind_and_length_stand_beside_each_other() -> None:
+    long = "word " * 199_999
+    texts = [
+        "",
+        "?",
+        "👍",
+        "👍🏽",
+        "好",
+        "好。",
+        long,
+        long + "word",
+        "a" * 1_000_000,
+        "a" * 999_999 + "b",
+        "中" * 300_000,
+    ]
+    with near_rows([[(0, t)] for t in texts], T) as near:
+        assert near.linked().tolist() == [0, 1, 2, 3, 4, 4, 6, 6, 8, 9, 10]
+        assert near.stars(np.arange(len(texts))).kept.tolist() == [0, 1, 2, 3, 4, 4, 6, 6, 8, 9, 10]

@@ -135,6 +135,30 @@ def test_the_certificate_is_the_greatest_similarity_there_is(seed: int) -> None:
     } == {place: (float(alike), a) for place, (alike, a) in best.items()}
 
 
+def test_below_eight_tenths_the_certificate_says_how_far_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Asked(text, text) for text in (f"write a poem about thing{n}" for n in range(60))]
+    made = group(rows)
+    sides = [("train", "test")[n % 2] for n in range(60)]
+    assert nearest_across(rows, made.prompt, sides)[::3] == (0.5, 0.5)
+    monkeypatch.setattr("curate.groups._MOST", 1)
+    monkeypatch.setattr("curate.groups._LEAST", 0)
+    told = nearest_across(rows, made.prompt, sides)
+    assert told.similarity is None
+    assert 0.5 < told.at_least <= 0.8
+
+
+def test_groups_have_the_same_names_at_any_order_and_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.near_sets._ROWS", 100)
+    rng = random.Random(7)
+    rows = [
+        Asked(text, (text.split() or [text])[0])
+        for text in [*texts(rng, 250), "", "", "?!", "👍", "中文", "中文。", "w1"]
+    ]
+    once = dict(zip(rows, group(rows).group, strict=True))
+    rng.shuffle(rows)
+    assert dict(zip(rows, group(rows, threads=2).group, strict=True)) == once
+
+
 def write(path: Path, rows: Sequence[Any]) -> Path:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
     return path
