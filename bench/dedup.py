@@ -229,17 +229,21 @@ def measure_command(path: Path, rows: int) -> int:
     """Peak memory and seconds of the whole command with --memory 500, and whether its files are those without it."""
     lines = path.with_suffix(".jsonl")
     if not lines.exists():
-        with lines.open("w", encoding="utf-8") as out:
-            out.writelines(json.dumps({"text": text}) + "\n" for text in read_texts(path))
+        with lines.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps({"text": text}) + "\n" for text in read_texts(path))
     runs: dict[str, Any] = {}
     kept: list[list[Any]] = []
     with folder() as made:
-        for name, file, memory in (("parquet", path, 500), ("jsonl", lines, 500), ("parquet_not_limited", path, 1500)):
+        for name, source, memory in (
+            ("parquet", path, 500),
+            ("jsonl", lines, 500),
+            ("parquet_not_limited", path, 1500),
+        ):
             out = made / name
             words = ("--text", "text", "--out", out, "--memory", memory)
             began, load = time.perf_counter(), os.getloadavg()[0]
             run = subprocess.Popen(
-                [sys.executable, "-m", "curate.dedup", *map(str, (file, *words))], stdout=subprocess.DEVNULL
+                [sys.executable, "-m", "curate.dedup", *map(str, (source, *words))], stdout=subprocess.DEVNULL
             )
             _, status, used = os.wait4(run.pid, 0)
             seconds = time.perf_counter() - began
