@@ -2,7 +2,7 @@
 
 Every text of a row is looked at but the ids of the row itself: what it has under `id`, or under a name
 that ends in `_id` or `_ids`. Within messages, tool calls and other values nothing is passed over: a
-name in an object and a long whole number are looked at as texts are. A text that is JSON with escapes
+name in an object and a long whole number are looked at as texts are. A text that is JSON
 (the arguments of a tool call) is read, redacted inside and spelled again, so that it stays JSON; a
 transcript is looked at turn by turn, so that no turn disappears.
 
@@ -100,17 +100,18 @@ def _hits(values: Sequence[Any], places: Sequence[tuple[Any, ...]]) -> Iterator[
     texts = [_get(values, place) for place in places]
     spelled = [text if isinstance(text, str) else str(text) for text in texts]
     hits = {one.text for one in private.scan(spelled)}
-    hits |= {n for n, text in enumerate(texts) if isinstance(text, str) and _is_escaped(text)}
+    # In JSON an escape can hide what is looked for.
+    hits |= {n for n, text in enumerate(texts) if isinstance(text, str) and "\\" in text and _like_json(text)}
     for hit in sorted(hits):
         yield places[hit]
 
 
 def redact_text(value: str | int) -> tuple[str | int, list[Replaced]]:
-    """A text (or a long whole number) with placeholders; JSON with escapes stays JSON, a transcript keeps its turns."""
+    """A text (or a long whole number) with placeholders; JSON stays JSON, a transcript keeps its turns."""
     if isinstance(value, int):
         text, found = private.redact(str(value))
         return (text, _plain(found)) if found else (value, [])
-    if _is_escaped(value):
+    if _like_json(value):
         inner, problem = parse(value.encode("utf-8", "surrogatepass"))
         if not problem and isinstance(inner, (dict, list)):
             with suppress(RecursionError, TypeError):  # nested deeper than can be spelled: looked at as a text
@@ -129,9 +130,9 @@ def _plain(found: Sequence[private.Found]) -> list[Replaced]:
     return [Replaced(one.kind, one.begin, one.end) for one in found]
 
 
-def _is_escaped(text: str) -> bool:
-    """Whether a text may be JSON in which escapes hide or touch what is looked for."""
-    return "\\" in text and text.lstrip()[:1] in ("{", "[")
+def _like_json(text: str) -> bool:
+    """Whether a text may be an object or a list in JSON."""
+    return text.lstrip()[:1] in ("{", "[")
 
 
 def _redacted(value: Any) -> tuple[Any, list[Replaced]]:
