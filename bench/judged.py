@@ -3,12 +3,23 @@
 Prompts of about 100 characters, answers of about 400, English and Chinese, with lists, headers, bold
 passages and code; 2 in 100 pairs of answers differ in one word, a few texts hold private data, and
 each pair has three judgments by some of 200 people. Everything follows from the seed.
+
+    python -m bench.judged ROWS THREADS
+
+audits it in a process of its own and prints the seconds of each check and the memory as JSON.
 """
 
+import json
+import os
 import random
+import resource
+import sys
+import time
 from hashlib import blake2b
+from typing import Any
 
 from bench.planted import PRIVATE
+from curate.auditing import findings
 from curate.material import Ballot, Material, Pair, material
 
 HAN = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说"
@@ -88,3 +99,49 @@ def judged(count: int, seed: int = 7) -> Material:
             took = round(rng.lognormvariate(3.4, 0.5), 1)
             ballots.append(Ballot(_id("vote", n, vote), task, asked, who, "person", shown, place, took))
     return material(pairs, ballots)
+
+
+def _peak_mb(who: int) -> float:
+    return resource.getrusage(who).ru_maxrss / 1024
+
+
+def audited(rows: int, threads: int) -> dict[str, Any]:
+    """Audit so many rows: seconds of the clock by check, and the memory beyond that of the material."""
+    made = judged(rows)
+    before = _peak_mb(resource.RUSAGE_SELF)
+    seconds: dict[str, float] = {}
+    named: list[str] = []
+    since = began = time.perf_counter()
+
+    def step(name: str) -> None:
+        nonlocal since
+        now = time.perf_counter()
+        if named:
+            seconds[named[-1]] = round(now - since, 2)
+        named.append(name)
+        since = now
+
+    cpu = time.process_time()
+    found = findings(made, None, None, step, threads)
+    cpu = time.process_time() - cpu
+    step("")
+    workers = (
+        _peak_mb(resource.RUSAGE_CHILDREN) * threads if resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime else 0
+    )
+    return {
+        "rows": rows,
+        "judgments": len(made.ballots),
+        "threads": threads,
+        "seconds": round(time.perf_counter() - began, 1),
+        "processor_s": round(cpu, 1),
+        "by_check": seconds,
+        "material_mb": round(before),
+        "beyond_mb": round(_peak_mb(resource.RUSAGE_SELF) - before + workers),
+        "findings": {one.finding.name: one.finding.count for one in found},
+        "digest": blake2b("".join(one.model_dump_json() for one in found).encode(), digest_size=8).hexdigest(),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(audited(int(sys.argv[1]), int(sys.argv[2]))))
