@@ -38,7 +38,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "dedup": (["dedup", "--rows", "50000"], ["dedup"]),
     "dedup_small_memory": (["dedup", "--rows", "50000", "--memory", "500"], ["dedup", "--memory", "500"]),
     "dedup_command": (["dedup", "--rows", "50000", "--command"], ["dedup", "--command"]),
-    "scan": (["scan", "--rows", "5000", "--seeds", "3"], ["scan"]),
+    "scan": (["scan", "--rows", "5000", "--seeds", "3", "--audit", "20000"], ["scan"]),
     "aggregate": (["aggregate", "--votes", "1000000", "--comparisons", "100000", "--rounds", "200"], ["aggregate"]),
     "agreement": (["agreement", "--units", "100000"], ["agreement"]),
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
