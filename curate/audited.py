@@ -59,13 +59,13 @@ def audit(
         if recipe.rules.drop:
             raise BadInput("--drop leaves out rows that the audit names; leave --no-audit out")
         return Audited([], {})
-    from curate.auditing import Limits, findings
+    from curate.auditing import Limits, findings, rows_named
     from curate.findings import FILE, blocking
     from curate.material import material
 
     looked_at = material(_pairs(waiting, clusters, recipe.rules, gone), _ballots(folder.path))
     index = _evaluation(folder, recipe)
-    found = findings(looked_at, Limits(**recipe.checks.limits), index)
+    found = findings(looked_at, Limits(**recipe.checks.limits), index, threads=threads)
     folder.write(FILE, (one.finding for one in found))
     folder.write("audit/cases.jsonl", ({"finding": one.finding.name, **c.plain()} for one in found for c in one.cases))
     stops = blocking([one.finding for one in found], [*recipe.checks.allow, *recipe.rules.drop])
@@ -76,9 +76,7 @@ def audit(
             f"{names.replace(' ', ', ')} block, and nothing was written; {out.name}.refused/report.html shows each:"
             f" mend them, leave their rows out with --drop {names}, or go on with --allow {names}"
         )
-    if recipe.rules.drop:
-        from curate.auditing import rows_named
-    left_out = _dropped(rows_named(found, looked_at), recipe.rules) if recipe.rules.drop else {}
+    left_out = _dropped(rows_named(found, looked_at), recipe.rules)
     folder.write(DROPPED, ({"id": id_, "reason": left_out[id_]} for id_ in sorted(left_out)))
     return Audited([one.finding for one in found], left_out)
 

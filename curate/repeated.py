@@ -13,7 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.dedup_rows import LAST, Entry
+from curate.dedup_rows import LAST, Entry, pair_entry
+from curate.duplicates import find_duplicates
 from curate.rules import Rules
 from data.errors import BadInput
 from data.jsonl import read_lines
@@ -58,8 +59,6 @@ def find_repeated(
     """
     if rules.dedup == "none":
         return Repeated({}, [], [])
-    from curate.duplicates import find_duplicates
-
     found = find_duplicates(
         _entries(waiting, rules, came), Fraction(rules.dedup_threshold), threads=threads, folder=folder
     )
