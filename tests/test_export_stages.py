@@ -190,7 +190,7 @@ def test_a_row_taken_out_as_a_repeat_of_nothing_is_found(whole: Path, tmp_path: 
 
 def test_near_prompts_share_a_cluster_and_a_split(url: str, tmp_path: Path) -> None:
     export(url, tmp_path / "near", "--splits", "1,1,1")
-    export(url, tmp_path / "alone", "--splits", "1,1,1", "--group-threshold", "0")
+    export(url, tmp_path / "alone", "--splits", "1,1,1", "--group-threshold", "0", "--allow", "split_leak")
     near, alone = rows(tmp_path / "near"), rows(tmp_path / "alone")
     assert (
         len({r["cluster"] for r in near}) < len({r["cluster"] for r in alone}) == len({r["prompt_id"] for r in alone})
@@ -224,7 +224,7 @@ def leaky(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path}/s.db"
     dice = random.Random(3)
     made = [ab(n, [("x", "a"), ("y", "a")], text(dice), [text(dice), text(dice)]) for n in range(6)]
-    made.append(ab(6, [("x", "b")], text(dice), [text(dice), f"{text(dice)} Write to jane.doe@example.org"]))
+    made.append(ab(6, [("x", "b")], text(dice), [text(dice), f"{text(dice)} Write to jane.doe@gmail.com"]))
     load(url, made)
     return url
 
@@ -368,11 +368,19 @@ def test_the_order_of_input_and_the_threads_change_no_digest(
 ) -> None:
     import curate.exporting
 
-    made = project(40, 5)
+    first, *made = project(40, 5)
+    everybody = [(who, "a") for who in ("g0", "g1", "g2", "g3", "poor")]
+    known = ab(40, everybody, "Who is there?", ["All of them are, in this order.", "Nobody is."])
     found = set()
-    for name, given, threads in (("one", made, 1), ("two", made[::-1], 2), ("eight", made[7:] + made[:7], 8)):
+    for name, given, threads in (
+        ("one", [first, *made], 1),
+        ("two", [*made[::-1], first], 2),
+        ("eight", [*made[7:], first, *made[:7]], 8),
+    ):
         url = f"sqlite:///{tmp_path}/{name}.db"
-        load(url, given)
+        numbers = iter(range(100))  # a person's id is drawn when they first come; here in one order everywhere
+        monkeypatch.setattr("annotate.intake.secrets.token_hex", lambda _: f"{next(numbers):016x}")
+        load(url, [known, *given])
         monkeypatch.setattr(curate.exporting, "THREADS", threads)
         assert export(url, tmp_path / name, *EVERY, "--format", format) == 0
         found.add(read_manifest(tmp_path / name).digest)
