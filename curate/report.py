@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from curate import report_story as words
 from curate.findings import Finding
-from curate.report_parts import agreement_parts, alphas, annotator_parts, finding_parts, judge_parts, standing_parts
+from curate.report_parts import agreement_parts, alphas, finding_parts
+from curate.report_people import annotator_parts, judge_parts, standing_parts
 from curate.report_rows import certainty_parts, row_parts
 from curate.report_words import FINDINGS, reason, reasons, verdict
 from curate.row_figures import Counts, total

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from curate.findings import Finding
-from curate.report_parts import Row, agreement_parts, alphas, annotator_parts, finding_parts, standing_parts
+from curate.report_parts import Row, agreement_parts, alphas, finding_parts
+from curate.report_people import annotator_parts, standing_parts
 from curate.report_words import CRITERIA, GROUPS, verdict
 from data.plots import histogram
 from data.report import (
@@ -180,8 +181,8 @@ _AGGREGATE_FILES = Words(
     "data/ 逐行列出全部结果与标注者；audit/rejected.jsonl 列出无法使用的行。",
 )
 _AUDIT_FILES = Words("Every case, not only the examples: {cases}.", "全部个案（不只示例）：{cases}。")
-_STOPS = Words("{n} findings would stop an export.", "有 {n} 项发现会阻止导出。")
-_LOOK = Words("{n} findings deserve a look before training on this.", "用于训练前，有 {n} 项发现值得查看。")
+_STOPS = Words("Findings that would stop an export: {n}.", "会阻止导出的发现：{n} 项。")
+_LOOK = Words("Findings to look at before training on this: {n}.", "用于训练前须查看的发现：{n} 项。")
 _FINE = Words("Nothing that needs looking at was found.", "未发现需要查看的问题。")
 _COUNTED = {
     "units": Words("units", "单元"),

@@ -32,13 +32,14 @@ AGREE = Words(
     "标注者一致程度 α 为 {alpha}（1 为完全一致，0 为与随机相同）；目标 {rule}：{verdict}。",
 )
 STOPS = Words(
-    "{n} findings stop this export until they are mended or allowed by name:",
-    "有 {n} 项发现阻止导出，须修正或按名称放行：",
+    "Findings that stop this export until they are mended or allowed by name ({n}):",
+    "阻止导出的发现，须修正或按名称放行（{n} 项）：",
 )
 PASSED = Words(
-    "{n} findings would have stopped this export and were allowed by name:", "有 {n} 项发现本会阻止导出，已按名称放行："
+    "Findings that would have stopped this export and were allowed by name ({n}):",
+    "本会阻止导出、已按名称放行的发现（{n} 项）：",
 )
-LOOK = Words("Look at {n} findings before training on this:", "用于训练前，请查看 {n} 项发现：")
+LOOK = Words("Findings to look at before training on this ({n}):", "用于训练前须查看的发现（{n} 项）：")
 FINE = Words("The checks found nothing that needs looking at.", "各项检查未发现需要查看的问题。")
 
 ROWS_KEY = Words("rows", "数据行")
@@ -126,9 +127,9 @@ REMOVED = Words(
     "{file} 逐一列出，并注明保留的行与相似度。",
 )
 CONTRADICTIONS = Words(
-    "{n} pairs of rows say the opposite of each other: the same two answers, chosen the other way round. They are"
-    " kept and reported.",
-    "有 {n} 组数据行互相矛盾：同样两条回答，选择相反。它们被保留并报告。",
+    "Pairs of rows that say the opposite of each other (the same two answers, chosen the other way round): {n}."
+    " They are kept and reported.",
+    "互相矛盾的数据行（同样两条回答，选择相反）：{n} 组。它们被保留并报告。",
 )
 GROUPS = Words(
     "Prompts that are nearly alike, and dialogues that share their beginning, stay on one side: {n} groups, the"

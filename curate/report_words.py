@@ -58,6 +58,51 @@ _REASONS: tuple[tuple[str, Words], ...] = (
     ("person", Words("person", "人")),
 )
 
+_CASES: tuple[tuple[str, Words], ...] = (
+    ("no licence", Words("no licence", "没有许可证")),
+    ("both are empty", Words("both are empty", "两条都为空")),
+    (r"the same as (\S+)", Words("the same as {0}", "与 {0} 相同")),
+    (r"the other way round than (\S+): (.*)", Words("the other way round than {0}: {1}", "与 {0} 选择相反：{1}")),
+    (
+        r"shown first got (\S+) of (\d+) judgments \((\S+) to (\S+)\)",
+        Words("shown first got {0} of {1} judgments ({2} to {3})", "{1} 个判断中先显示的一侧占 {0}（{2} 至 {3}）"),
+    ),
+    (
+        r"agrees with the majority of the others in (\S+) of (\d+) judgments \((\S+) to (\S+)\); usual is (\S+)",
+        Words(
+            "agrees with the majority of the others in {0} of {1} judgments ({2} to {3}); usual is {4}",
+            "{1} 个判断中与他人多数一致的占 {0}（{2} 至 {3}）；通常为 {4}",
+        ),
+    ),
+    (
+        r"(\S+) s at the median, usual is (\S+) s; (\d+) judgments",
+        Words("{0} s at the median, usual is {1} s; {2} judgments", "中位用时 {0} 秒，通常为 {1} 秒；{2} 个判断"),
+    ),
+    (
+        r"(\d+) characters against (\d+); without length the probability is (\S+)",
+        Words(
+            "{0} characters against {1}; without length the probability is {2}",
+            "{0} 个字符对 {1} 个；去除长度影响后概率为 {2}",
+        ),
+    ),
+    (
+        r"(\w+); its prompt is (\S+) like that of (\S+) \((\w+)\)",
+        Words("{0}; its prompt is {1} like that of {2} ({3})", "{0}；其提示与 {2}（{3}）的相似度为 {1}"),
+    ),
+    (r"(\S+) alike: (.*)", Words("{0} alike: {1}", "相似度 {0}：{1}")),
+    (r"(.*) at (\d+)", Words("{0} at {1}", "{0}，位置 {1}")),
+    (
+        r"(\d+) of (\d+) tokens of (.*); characters (\d+) to (\d+): (.*)",
+        Words(
+            "{0} of {1} tokens of {2}; characters {3} to {4}: {5}",
+            "与 {2} 的 {1} 个词元中有 {0} 个相同；字符 {3} 至 {4}：{5}",
+        ),
+    ),
+    (r"annotator (.*): (.* > .*)", Words("annotator {0}: {1}", "标注者 {0}：{1}")),
+    (r"the majority: (.* > .*)", Words("the majority: {0}", "多数：{0}")),
+    (r"rows: (.* > .*)", Words("rows: {0}", "数据行：{0}")),
+)
+
 VERDICTS = {
     "reached": Words("reached", "达到"),
     "not reached": Words("not reached", "未达到"),
@@ -136,16 +181,25 @@ _FIGURES = {
 
 def reason(text: str) -> Markup:
     """A reason, a source or a split in both languages; as it is where it is none of ours."""
-    for pattern, words in _REASONS:
+    return _worded(text, _REASONS, 60)
+
+
+def case_says(text: str) -> Markup:
+    """What was found in one case (curate/findings.py), in both languages where the words are ours."""
+    return _worded(text, _CASES, 160)
+
+
+def _worded(text: str, known: tuple[tuple[str, Words], ...], limit: int) -> Markup:
+    for pattern, words in known:
         if found := re.fullmatch(pattern, text, re.DOTALL):
-            return say(Words(*(_placed(one, found.groups()) for one in words)))
-    return data(text)
+            return say(Words(*(_placed(one, found.groups(), limit) for one in words)))
+    return data(text, limit)
 
 
-def _placed(text: str, groups: tuple[str, ...]) -> str:
+def _placed(text: str, groups: tuple[str, ...], limit: int) -> str:
     """The text with its places filled by pieces of data, which can hold no place themselves."""
     for place, group in enumerate(groups):
-        short = excerpt(group, 60).replace("{", "(").replace("}", ")")
+        short = excerpt(group, limit).replace("{", "(").replace("}", ")")
         text = text.replace(f"{{{place}}}", short)
     return text
 

@@ -96,11 +96,14 @@ def total(counts: Counts) -> int:
 
 
 def binned(values: Mapping[float, int], most: int = 24) -> tuple[list[float], list[int]]:
-    """Counts by value as at most `most` bins of one round width: edges and counts; of one value, one bin around it."""
+    """Counts by value as at most `most` bins of one round width, edges and counts.
+
+    Whole numbers are not parted; a single value has one bin around it.
+    """
     low, high = min(values), max(values)
     if low == high:
         return [low - 0.5, low + 0.5], [values[low]]
-    width = 10.0**-9
+    width = 1.0 if all(value == int(value) for value in values) else 10.0**-9
     while True:  # 1, 2, 5, 10, 20 ...
         for step in (1, 2, 5):
             first = int(low / (width * step)) - (low < 0)

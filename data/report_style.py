@@ -92,7 +92,7 @@ a{color:var(--accent)}
 .flow span,.flow small{font-size:14px;color:var(--soft)}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:28px;align-items:start}
 .grid>*{min-width:0}
-figure{margin:16px 0;min-width:0;max-width:620px}
+figure{margin:16px 0;min-width:0;max-width:520px}
 figure svg{display:block;width:100%;height:auto;margin:6px 0 0}
 figure svg text{font-family:Arial,"Liberation Sans",Helvetica,"Noto Sans","PingFang SC","Hiragino Sans GB",
  "Microsoft YaHei","Noto Sans CJK SC",sans-serif}
@@ -128,7 +128,7 @@ pre code{overflow-wrap:normal}
  thead{display:table-header-group}.scroll,pre{overflow:visible}pre{white-space:pre-wrap;overflow-wrap:anywhere}
  .note,.keys div,.flow li,pre,.level{border:1px solid var(--line);background:none}
  figure{max-width:13cm}.grid{grid-template-columns:1fr 1fr;gap:14pt}
- svg,.legend i,.bar{-webkit-print-color-adjust:exact;print-color-adjust:exact}table{font-size:9pt}}
+ svg,.legend i,.bar{-webkit-print-color-adjust:exact;print-color-adjust:exact}table,th{font-size:9pt}}
 """
 
 SCRIPT = (

@@ -17,7 +17,7 @@ from curate.audit import main as audit
 from curate.findings import NAMES, Case, Finding
 from curate.report import Nearest, Story, report
 from curate.report_pages import Outcome, aggregate_page, agreement_page, audit_page
-from curate.report_words import FINDINGS, reason
+from curate.report_words import FINDINGS, case_says, reason
 from curate.row_figures import binned, count, lengths, nothing, total
 from data.plots import PALETTE, Point, Span, bars, curve, heat, histogram, lines, spans
 from data.report import Words, breakdown, data, page, say, table
@@ -29,6 +29,7 @@ MODULES = (
     "data.report",
     "curate.report_pages",
     "curate.report_parts",
+    "curate.report_people",
     "curate.report_story",
     "curate.report_words",
 )
@@ -279,6 +280,21 @@ def test_known_reasons_are_said_in_both_languages(text):
     assert 'lang="zh"' in reason(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the same as ab12",
+        "shown first got 74.3% of 125 judgments (61.9% to 83.8%)",
+        "393 characters against 60; without length the probability is 0.26",
+        "3 of 9 tokens of mmlu.jsonl q1 (question); characters 3 to 90: what {is} it",
+    ],
+)
+def test_cases_are_said_in_both_languages_with_all_they_hold(text):
+    both = case_says(text)
+    assert shown(both, "en").strip() == text.replace("{", "(").replace("}", ")")
+    assert all(piece in shown(both, "zh") for piece in re.findall(r"[\d.]+%?|ab12|mmlu", text))
+
+
 def test_an_unknown_reason_is_shown_as_it_is():
     assert reason("<b>own") == "<bdi>&lt;b&gt;own</bdi>"
 
@@ -299,7 +315,7 @@ def test_any_one_part_may_be_missing(part, drawn_once):
 def test_the_top_says_whether_anything_needs_looking_at():
     warn, block = found("length_bias", "warn"), found("private_data", "block")
     assert "nothing that needs looking at" in shown(report(Story("a", findings=[])), "en")
-    assert re.search(r"Look at\s+1\s+findings", shown(report(Story("a", findings=[warn])), "en"))
+    assert re.search(r"look at before training on this \(\s*1\s*\)", shown(report(Story("a", findings=[warn])), "en"))
     assert "stop this export" in shown(report(Story("a", findings=[block])), "en")
     allowed = shown(report(Story("a", findings=[block], allowed=["private_data"])), "en")
     assert "were allowed by name" in allowed
