@@ -496,7 +496,7 @@ def test_comparisons_give_standings_with_intervals_and_the_order_effect(tmp_path
     assert summary["first_shown"].startswith("being shown first adds +0.")
     assert summary["warnings"] == []
     assert not (tmp_path / "out/audit/rejected.jsonl").exists()
-    assert "<h2><span lang=\"en\">Standings" in (tmp_path / "out/report.html").read_text("utf-8")
+    assert '<h2><span lang="en">Standings' in (tmp_path / "out/report.html").read_text("utf-8")
 
 
 def test_standings_that_cannot_be_compared_are_warned_of(tmp_path, capsys):
