@@ -5,8 +5,8 @@
 Takes an export folder, a snapshot (--project), preference files in any layout that annotate.load
 reads, comparisons (--comparisons: item_a, item_b, winner, annotator) or texts (--text COLUMN).
 --evaluation FILE looks for its texts among ours. Writes DIR/audit/findings.jsonl, and every case in
-cases.jsonl; --redact writes a copy of JSONL rows without private data to DIR/data. Exit status:
-0 nothing blocks, 1 a finding of level block that --allow does not name, 2 something to mend.
+cases.jsonl, with DIR/report.html to read; --redact writes a copy of JSONL rows without private data
+to DIR/data. Exit status: 0 nothing blocks, 1 a finding of level block that --allow does not name, 2 something to mend.
 """
 
 from pathlib import Path
@@ -42,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     from curate.auditing import findings, how_many
     from curate.evaluation import read_evaluation
     from curate.findings import blocking
+    from curate.report_pages import audit_page
     from data.folder import write_folder
 
     limits = _limits(args.limit, args.only)
@@ -57,12 +58,13 @@ def main(argv: list[str] | None = None) -> int:
             index = read_evaluation(args.evaluation, args.n, args.shortest) if args.evaluation else None
             found = findings(material, limits, index, lambda _: step(1), threads)
         replaced = _write(folder, found, files)
+        counts = {"rows": len(material.pairs), "judgments": len(material.ballots), "texts": len(material.passages)}
+        name = ", ".join(Path(word).name for word in args.inputs)
+        folder.write_text("report.html", audit_page([one.finding for one in found], counts, name, args.allow))
         manifest = folder.seal()
     stops = blocking([one.finding for one in found], args.allow)
     summary = {
-        "rows": len(material.pairs),
-        "judgments": len(material.ballots),
-        "texts": len(material.passages),
+        **counts,
         "findings": {level: sum(f.finding.level == level for f in found) for level in ("block", "warn", "info")},
         **({"evaluation_texts": len(index.texts), "too_short_to_look_for": index.too_short} if index else {}),
         **({"replaced": replaced} if args.redact else {}),
