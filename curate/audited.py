@@ -31,7 +31,8 @@ DROPPED = "audit/dropped.jsonl"
 class Audited(NamedTuple):
     """What an audit of rows came to."""
 
-    findings: "list[Finding]"
+    findings: "list[Finding] | None"
+    """None where nothing was audited."""
     left_out: dict[str, str]
     """Rows that go because of a finding, and the reason."""
 
@@ -58,7 +59,7 @@ def audit(
     if not recipe.checks.audit:
         if recipe.rules.drop:
             raise BadInput("--drop leaves out rows that the audit names; leave --no-audit out")
-        return Audited([], {})
+        return Audited(None, {})
     from curate.auditing import Limits, findings, rows_named
     from curate.findings import FILE, blocking
     from curate.material import material

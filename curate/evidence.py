@@ -52,6 +52,10 @@ class Tally:
         self.unused: Counter[str] = Counter()
         """Judgments that do not count, by reason."""
         self.criteria: set[str] = set()
+        self.judged = 0
+        """Tasks with a judgment that counts."""
+        self.months: Counter[str] = Counter()
+        """Judgments that count, by the month they were given in."""
 
 
 def hear(task: Task, stored: Sequence[Stored], plan: Plan) -> Heard:
@@ -86,6 +90,8 @@ def gather(
                 tally.unused[row.reason] += 1
             tally.tasks += 1
             tally.judgments += len(heard.judgments)
+            tally.judged += bool(heard.judgments)
+            tally.months.update((j.submitted_at or "")[:7] for j in heard.judgments)
             tally.criteria.update(c.key for c in task.criteria)
             met.update(_met(task, given, plan.retracted))
             step(1)

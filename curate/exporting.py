@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.recipe import Recipe
+from curate.telling import Looked, Made, summary, tell
 from data.command import progress
 from data.errors import BadInput, NotEnough, nearest
 
 if TYPE_CHECKING:
     from curate.evidence import Heard, Plan, Tally
-    from curate.findings import Finding
     from curate.frames import Frames
-    from curate.layouts import Kind
     from curate.moment import StoredTask
-    from curate.repeated import Repeated
-    from curate.rows import Waiting, Written
+    from curate.rows import Waiting
     from data.folder import Folder
 
 THREADS = 2  # of the stages that use them; no digit depends on it
@@ -37,26 +35,6 @@ class Source(NamedTuple):
     """Why each retracted record was, with what is made from it."""
     came: Callable[[], dict[str, int]]
     """The event of the ledger that brought each task in."""
-
-
-class Looked(NamedTuple):
-    """What was heard and measured before rows were decided on."""
-
-    tally: "Tally"
-    agreement: list[dict[str, Any]]
-    annotators: list[dict[str, Any]]
-
-
-class Made(NamedTuple):
-    """What an export came to."""
-
-    looked: Looked
-    written: "Written"
-    findings: "list[Finding]"
-    repeated: "Repeated"
-    sides: dict[str, Any]
-    """audit/splits.json."""
-    columns: "dict[str, Kind]"
 
 
 def run(url: str, recipe: Recipe, out: Path, *, replace: bool = False) -> dict[str, Any]:
@@ -94,7 +72,7 @@ def run(url: str, recipe: Recipe, out: Path, *, replace: bool = False) -> dict[s
                 made = fill(folder, source, recipe, out)
             folder.write("audit/ledger_head.json", [head])
             folder.inputs["ledger"] = head
-            _tell(folder, recipe, made, head)
+            tell(folder, recipe, made, head, out.name)
             manifest = folder.seal()
             rows = sum(made.written.rows.values())
             # Before the folder appears: one that is there is always in the ledger.
@@ -105,7 +83,7 @@ def run(url: str, recipe: Recipe, out: Path, *, replace: bool = False) -> dict[s
             )
     finally:
         store.close()
-    return {**_summary(recipe, made), "digest": manifest.digest, "wrote": str(out)}
+    return {**summary(recipe, made), "digest": manifest.digest, "wrote": str(out)}
 
 
 def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
@@ -148,7 +126,15 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
             written = write_rows(folder, waiting, plan, clusters, left_out, step)
     if not written.rows:
         raise _nothing(source, looked.tally, written.left_out)
-    return Made(looked, written, audited.findings, twice, sides, columns_of(recipe.format, waiting.beyond_text))
+    return Made(
+        looked,
+        written,
+        audited.findings,
+        twice,
+        sides,
+        columns_of(recipe.format, waiting.beyond_text),
+        len(waiting.briefs),
+    )
 
 
 def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waiting: "Waiting") -> Looked:
@@ -157,7 +143,7 @@ def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waitin
     from curate.engine import engine
     from curate.evidence import Tally, gather, hear_all
     from curate.frames import Frames
-    from curate.measured import agreement, annotators, require, write_measures
+    from curate.measured import aggregated, agreement, annotators, require, write_measures
     from curate.rows import look_all
 
     tally, frames = Tally(), Frames(source.project)
@@ -179,12 +165,13 @@ def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waitin
     require(agreed, recipe.checks)
     people = [] if found is None else annotators(found)
     write_measures(folder, agreed, people)
+    modelled = {} if found is None else aggregated(found)
     if not voted:
         folder.write(FILE, [] if found is None else found.rows)
         with progress("reading tasks", total=source.tasks) as step:
             for _ in look_all(hear_all(source.read(), plan, step), plan, waiting, read_beliefs(folder.path)):
                 pass
-    return Looked(tally, agreed, people)
+    return Looked(tally, agreed, people, modelled)
 
 
 def _nothing(source: Source, tally: "Tally", left_out: dict[str, int]) -> NotEnough:
@@ -198,56 +185,3 @@ def _framed(evidence: Iterator["Heard"], frames: "Frames") -> Iterator["Heard"]:
         if heard.judgments:
             frames.add(heard.task, heard.judgments, heard.gone.responses)
         yield heard
-
-
-def _tell(folder: "Folder", recipe: Recipe, made: Made, head: dict[str, Any]) -> None:
-    """Write the card, the report, and what a format wants beside its rows."""
-    from curate.card import Told, card
-    from curate.layouts import dataset_info
-    from data.records import canonical
-
-    written = made.written
-    who, tongues, licences = (written.by[name] for name in ("source", "language", "licence"))
-    unused = dict(sorted(made.looked.tally.unused.items()))
-    method = recipe.rules.method
-    text = card(
-        Told(
-            str(recipe.project),
-            recipe.format,
-            written.rows,
-            made.columns,
-            who,
-            tongues,
-            licences,
-            written.left_out,
-            unused,
-            method,
-        )
-    )
-    folder.write_text("README.md", text)
-    if recipe.format == "llama-factory":
-        folder.write_text("dataset_info.json", canonical(dataset_info(list(written.rows))).decode() + "\n")
-
-
-def _summary(recipe: Recipe, made: Made) -> dict[str, Any]:
-    """What the command says at its end."""
-    from curate.agreement_run import overview
-    from curate.audited import told
-
-    tally, written, sides = made.looked.tally, made.written, made.sides
-    return {
-        "project": recipe.project,
-        "format": recipe.format,
-        "pairs" if recipe.format not in ("trl-unpaired", "sft") else "rows": sum(written.rows.values()),
-        **written.rows,
-        "tasks": tally.tasks,
-        "judgments": tally.judgments,
-        "left_out": written.left_out,
-        "judgments_unused": dict(sorted(tally.unused.items())),
-        "agreement": overview(made.looked.agreement, False)["verdicts"],
-        "contradictions": len(made.repeated.contradictions),
-        "findings": told(made.findings, recipe.checks.allow),
-        "clusters": sides["clusters"],
-        "greatest_similarity_across_splits": sides["greatest_similarity"],
-        "method": recipe.rules.method,
-    }

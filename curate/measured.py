@@ -71,6 +71,19 @@ def annotators(found: "Believed") -> Rows:
     return people_rows(found.verdicts, found.annotators, found.kinds)
 
 
+def aggregated(found: "Believed") -> dict[str, Any]:
+    """How the model of annotators and the plain majority differ, and whether the model settled."""
+    even = found.verdicts.majority == 0.5
+    differ = ((found.verdicts.majority > 0.5) != (found.verdicts.model > 0.5)) & ~even
+    return {
+        "iterations": found.verdicts.found.iterations,
+        "converged": found.verdicts.found.converged,
+        "pairs": len(even),
+        "even_majorities": int(even.sum()),
+        "not_the_majority": int(differ.sum()),
+    }
+
+
 def write_measures(folder: "Folder", agreed: Rows, people: Rows) -> None:
     """Write what was measured; a file without rows is not made."""
     folder.write("audit/agreement.jsonl", agreed)

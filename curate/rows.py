@@ -20,6 +20,7 @@ from curate.evidence import Heard, Plan
 from curate.layouts import PlainPair
 from curate.pairs import Belief, LeftOut, Split, pairs_of
 from curate.parquet import ParquetRows
+from curate.row_figures import Counts, count, nothing
 from data.folder import Folder
 from data.records import PreferencePair, Task, canonical
 
@@ -125,8 +126,8 @@ class Written(NamedTuple):
     """Rows in each split that has any."""
     left_out: dict[str, int]
     """Sets of responses that gave no row, by reason; a whole task counts once."""
-    by: dict[str, dict[str, int]]
-    """Rows by source, by language and by licence."""
+    counts: Counts
+    """What the report says of them."""
 
 
 def write_rows(
@@ -143,7 +144,7 @@ def write_rows(
         left_out: rows that go by what was decided over all pairs, and the reason.
     """
     gaps: Counter[str] = Counter()
-    by: dict[str, Counter[str]] = {name: Counter() for name in ("source", "language", "licence")}
+    counts = nothing()
     known: dict[str, str] = {}
     with ExitStack() as stack:
         files = _open(folder, plan.format, stack)
@@ -154,14 +155,13 @@ def write_rows(
             rows, out = spread(found, plan, left_out)
             for row in rows:
                 files[row.split].add(row.value if plan.format == "parquet" else row.line())
-                for name, counter in by.items():
-                    counter[row.value[name] or ""] += 1
+                count(counts, row.value)
             step(len(found.pairs))
             for gap in out:
                 lines.add(gap._asdict())
                 gaps[gap.reason] += 1
     made = {split: file.rows for split, file in files.items() if file.rows}
-    return Written(made, dict(sorted(gaps.items())), {name: dict(sorted(c.items())) for name, c in by.items()})
+    return Written(made, dict(sorted(gaps.items())), counts)
 
 
 def _open(folder: Folder, format: str, stack: ExitStack) -> dict[str, Any]:
