@@ -75,7 +75,7 @@ def _story(recipe: Recipe, made: Made, head: dict[str, Any], name: str) -> Any:
     from curate.report import Nearest, Story
 
     looked, sides = made.looked, made.sides
-    between = [str(one or "") for one in sides["between"]]
+    a, b = (str(one or "") for one in sides["between"])
     removed = Counter(one["reason"] for one in made.repeated.removed)
     compared = recipe.rules.dedup != "none"
     return Story(
@@ -99,7 +99,7 @@ def _story(recipe: Recipe, made: Made, head: dict[str, Any], name: str) -> Any:
         contradictions=len(made.repeated.contradictions) if compared else None,
         groups=sides["clusters"],
         largest_group=sides["largest"],
-        nearest=Nearest(sides["greatest_similarity"], *between, sides["looked_for_from"]),
+        nearest=Nearest(sides["greatest_similarity"], a, b, sides["looked_for_from"]),
         findings=made.findings,
         allowed=recipe.checks.allow,
         rules={**recipe.rules.model_dump(mode="json"), **recipe.checks.model_dump(mode="json")},
