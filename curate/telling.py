@@ -60,7 +60,7 @@ def tell(folder: "Folder", recipe: Recipe, made: Made, head: dict[str, Any], nam
             _sorted(counts.sources),
             _sorted(counts.languages),
             _sorted(counts.licences),
-            written.left_out,
+            _by_kind(written.left_out),
             _sorted(made.looked.tally.unused),
             recipe.rules.method,
         )
