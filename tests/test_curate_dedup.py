@@ -335,3 +335,24 @@ def test_a_parquet_file_of_one_great_row_group_is_read_as_a_stream(tmp_path: Pat
     finally:
         pa.set_memory_pool(before)
     assert pool.max_memory() < 6_000_000 < (tmp_path / "t.parquet").stat().st_size / 2
+
+
+def test_contradictions_are_found_for_certain_where_duplicates_go_by_minhash(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(4)
+    pool = [" ".join(f"w{rng.randrange(200)}" for _ in range(12)) for _ in range(60)]
+    rows = []
+    for n in range(600):
+        texts = [" ".join(rng.sample(pool, k)) for k in (2, 5, 5)]
+        rows.append((f"{n:03}", *texts))
+        if n % 20 == 0:
+            rows.append((f"{n:03}b", texts[0], texts[2], texts[1] + " more"))
+    entries = [pair_entry(*row) for row in rows]
+    sure = find_duplicates(entries)
+    monkeypatch.setattr("curate.near._MANY", 1)
+    monkeypatch.setattr("curate.near._LEAST", 0)
+    found = find_duplicates(entries)
+    assert (sure.exact, found.exact) == (True, False)
+    assert found.contradictions == sure.contradictions
+    assert [(one.first, one.second) for one in found.contradictions or []] == [
+        (f"{n:03}", f"{n:03}b") for n in range(0, 600, 20)
+    ]
