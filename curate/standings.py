@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from curate.ballots import Ballots
     from curate.engine import Connection
     from curate.votes import Pairs, PairVotes
     from data.strength_intervals import StrengthIntervals
@@ -41,9 +42,11 @@ class Standings(NamedTuple):
     order_low: float | None
     order_high: float | None
     tie: float | None
+    strength: "NDArray[np.float64] | None" = None
+    """By the number of the item."""
 
 
-def models_of(con: "Connection", pairs: "Pairs", votes: "PairVotes") -> Duels | None:
+def models_of(cast: "Ballots", pairs: "Pairs", votes: "PairVotes") -> Duels | None:
     """Comparisons of models out of votes on their responses; None when no two models meet.
 
     A judgment has the weight of one comparison, however many pairs it implies; all that one task gave is
@@ -51,19 +54,16 @@ def models_of(con: "Connection", pairs: "Pairs", votes: "PairVotes") -> Duels | 
     """
     import numpy as np
 
-    model = dict(con.execute("SELECT response, min(model) FROM responses GROUP BY response").fetchall())
-    names = sorted({m for m in model.values() if m is not None})
+    names = sorted({m for m in cast.models if m is not None})
     number = {name: i for i, name in enumerate(names)}
-    sides = [np.array([number.get(model.get(r), -1) for r in side], dtype=np.int64) for side in pairs[1:]]
-    tasks = {task: i for i, task in enumerate(sorted(set(pairs.group)))}
-    group = np.array([tasks[task] for task in pairs.group], dtype=np.int64)
-    a, b = (side[votes.pair] if len(side) else side for side in sides)
+    model = np.array([number.get(m, -1) for m in cast.models], dtype=np.int64)  # type: ignore[arg-type]
+    a, b = (model[side][votes.pair] for side in (pairs.one, pairs.two))
     meet = (a >= 0) & (b >= 0) & (a != b)
     if not meet.any():
         return None
     a, b, share, tie = a[meet], b[meet], votes.share[meet], votes.tie[meet]
     weight, turned = (votes.weight / votes.spread)[meet], votes.turned[meet]
-    where = group[votes.pair][meet]
+    where = pairs.task[votes.pair][meet]
     soft = ~tie & (share > 0) & (share < 1)
     row = np.concatenate([np.arange(len(a)), np.flatnonzero(soft)])
     won = np.where(tie, 0, np.where(share > 0, 1, 2))
@@ -125,7 +125,9 @@ def stand(duels: Duels, *, prior: float, rounds: int, seed: int) -> Standings:
         }
         for i in order
     ]
-    return Standings(rows, _warnings(duels, found), whole.order, found.order_low, found.order_high, whole.tie)
+    return Standings(
+        rows, _warnings(duels, found), whole.order, found.order_low, found.order_high, whole.tie, whole.strength
+    )
 
 
 def _weights(duels: Duels) -> "NDArray[np.float64]":

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from data.draws import weights
 from data.errors import BadInput
-from data.pair_likelihood import Floats, Pairs, Shape, climb, climb_many
+from data.pair_likelihood import Floats, Ints, Pairs, Shape, climb, climb_many
 from data.parallel import in_order
 from data.strength import Strengths, TieModel, centring, fit_pairs, prepared, tally
 
@@ -37,10 +38,11 @@ class StrengthIntervals(NamedTuple):
 
 
 class _Groups(NamedTuple):
-    """Counts by group: a sparse matrix of cells (won, tied, lost of each pair) by groups."""
+    """Counts by group: a sparse matrix of cells (won, tied, lost of each pair) by distinct groups."""
 
     matrix: Any
-    groups: int
+    times: Ints
+    """How many groups each of the distinct ones stands for."""
 
 
 def bootstrap_strengths(
@@ -133,10 +135,28 @@ def _by_group(
     row = np.array([1, 0, 2])[side] * len(pairs.first) + place
     given = np.ones(a.shape) if weight is None else np.asarray(weight, dtype=np.float64)
     sorted_rows = np.lexsort((given, g, row))  # so that the order of the rows changes no digit
-    matrix = csr_array(
-        (given[sorted_rows], (row[sorted_rows], g[sorted_rows])), shape=(3 * len(pairs.first), int(g.max()) + 1)
+    cells = csr_array(
+        (given[sorted_rows], (g[sorted_rows], row[sorted_rows])), shape=(int(g.max()) + 1, 3 * len(pairs.first))
     )
-    return _Groups(matrix, int(g.max()) + 1)
+    cells.sum_duplicates()
+    kept, times = _distinct(cells)
+    return _Groups(cells[kept].T.tocsr(), times)
+
+
+def _distinct(cells: Any) -> tuple[Ints, Ints]:
+    """Groups that gave the very same are exchangeable: one of each kind in a fixed order, and how many there are."""
+    size = np.diff(cells.indptr)
+    kept, times = [], []
+    for n in np.unique(size):
+        mine = np.flatnonzero(size == n)
+        at = cells.indptr[mine][:, None] + np.arange(n)
+        said = np.concatenate([cells.indices[at].astype(np.float64), cells.data[at]], axis=1)
+        order = np.lexsort(said.T[::-1]) if n else np.arange(len(mine))
+        new = np.append(True, (said[order][1:] != said[order][:-1]).any(axis=1))
+        first = np.flatnonzero(new)
+        kept.append(mine[order][first])
+        times.append(np.diff(np.append(first, len(mine))))
+    return np.concatenate(kept), np.concatenate(times).astype(np.int64)
 
 
 def _draw(pairs: Pairs, groups: _Groups | None, random: np.random.Generator, size: int) -> Floats:
@@ -146,10 +166,8 @@ def _draw(pairs: Pairs, groups: _Groups | None, random: np.random.Generator, siz
         total = cells.sum()
         drawn = random.multinomial(int(total), cells / total, size=size)
         return np.ascontiguousarray(drawn.T, dtype=np.float64)
-    often = np.empty((groups.groups, size))
-    for r in range(size):
-        often[:, r] = np.bincount(random.integers(0, groups.groups, groups.groups), minlength=groups.groups)
-    return np.asarray(groups.matrix @ often)
+    drawn = np.concatenate(list(weights(groups.times, size, int(random.integers(2**62)))), axis=1)
+    return np.asarray(groups.matrix @ drawn)
 
 
 def _solved(drawn: Floats, pairs: Pairs, shape: Shape, tie_model: TieModel, start: Floats, inverse: Floats) -> Floats:
