@@ -96,7 +96,8 @@ def cast_ballots(con: "Connection", project: str, criterion: str | None = None) 
         )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE cast_rows AS SELECT j.judgment, t.id AS task, j.annotator, j.annotator_kind,"
-        " j.counted, j.ranking IS NOT NULL AS ranked, j.side IS NOT NULL AS decided, j.soft, list_position(t.ids, j.shown[side]) AS win,"
+        " j.counted, j.ranking IS NOT NULL AS ranked, j.side IS NOT NULL AS decided, j.soft,"
+        " list_position(t.ids, j.shown[side]) AS win,"
         f" j.guideline, j.month{''.join(f', {one}' for one in [*shown, *tiers])}"
         " FROM (SELECT judgment, task, annotator, annotator_kind, state = 'counted' AS counted, ranking, shown,"
         "   CASE WHEN ranking IS NULL AND len(shown) = 2 THEN probability END AS soft,"

@@ -6,7 +6,7 @@ Tasks whose rankings are the same up to who gave them are one pattern, so each i
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from curate.agree import SLICES, WHO, Question, row_of, seed_of
+from curate.agree import SLICED, SLICES, WHO, Question, row_of, seed_of
 from data.concordance import Ranks, mean_concordance
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def rankings_agree(con: "Connection", question: Question) -> list[dict[str, Any]
     assert row is not None
     ranks = ", ".join(f"CASE WHEN t{k} > 0 THEN t{k} ELSE -1 END" for k in range(1, int(row[0]) + 1))
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE _ranked AS SELECT task, person, language, kind, tags, guideline, month, ranks FROM"
-        " (SELECT c.task, c.annotator_kind = 'person' AS person, t.language, t.kind, t.tags, c.guideline, c.month,"
+        "CREATE OR REPLACE TEMP TABLE _ranked AS SELECT task, person, language, kind, tags, guideline, month, ranks"
+        " FROM (SELECT c.task, c.annotator_kind = 'person' AS person, t.language, t.kind, t.tags, c.guideline, c.month,"
         f" list_slice([{ranks}], 1, len(t.ids)) AS ranks,"
         " count(*) OVER (PARTITION BY c.task, c.annotator) AS often"
         " FROM cast_rows c JOIN cast_tasks t ON t.id = c.task"
@@ -37,8 +37,9 @@ def rankings_agree(con: "Connection", question: Question) -> list[dict[str, Any]
             for value, sets in _sets(con, f"(SELECT *, {key} AS key FROM {of} WHERE {sql})").items():
                 named = {**about, "slice": part, "key": value, "left_out": None}
                 seed = seed_of(question.seed, named)
+                often = question.replicates if part == "all" else question.replicates // SLICED
                 found = mean_concordance(
-                    list(sets.items()), replicates=question.replicates, seed=seed, confidence=question.confidence
+                    list(sets.items()), replicates=often, seed=seed, confidence=question.confidence
                 )
                 rows.append(row_of("kendall_w", found, None, named, question))
     con.execute("DROP TABLE _ranked")

@@ -248,7 +248,7 @@ def _distinct(
     mixed = _stirred(mixed) ^ _stirred(weight.view(np.uint64) + np.uint64(1))
     keys = np.zeros(count, dtype=np.uint64)
     np.add.at(keys, where, _stirred(mixed))
-    keys = _stirred(keys ^ _stirred((many * 1_000_003 + size).astype(np.uint64)))
+    keys = _stirred(np.bitwise_xor(keys, _stirred((many * 1_000_003 + size).astype(np.uint64))))
     _, first, alike = np.unique(keys, return_index=True, return_inverse=True)
     stands = first[alike]
     same = (many[stands] == many) & (size[stands] == size)
@@ -267,9 +267,10 @@ def _distinct(
 
 def _stirred(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Whole numbers with their bits mixed (the finalizer of splitmix64)."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+    mixed = bits
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        mixed = np.multiply(np.bitwise_xor(mixed, np.right_shift(mixed, shift)), np.uint64(factor))
+    return mixed
 
 
 def _sorted_choices(rows: tuple[Ints, Ints, Ints, Floats], many: Ints, n: int, kinds: list[int]) -> list[_Choices]:
