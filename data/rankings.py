@@ -242,14 +242,12 @@ def _distinct(
     count, size = len(many), np.bincount(where, minlength=len(many))
     begin = np.cumsum(size) - size
     offset = np.arange(len(where)) - begin[where]
-    mixed = (
-        (offset.astype(np.uint64) << np.uint64(18)) | (there.astype(np.uint64) << np.uint64(9)) | best.astype(np.uint64)
-    )
-    mixed = _stirred(mixed) ^ _stirred(weight.view(np.uint64) + np.uint64(1))
+    said = _stirred(((offset << 18) | (there << 9) | best).astype(np.uint64))
+    stirred = np.bitwise_xor(said, _stirred(np.add(weight.view(np.uint64), np.uint64(1)))).astype(np.uint64)
     keys = np.zeros(count, dtype=np.uint64)
-    np.add.at(keys, where, _stirred(mixed))
-    keys = _stirred(np.bitwise_xor(keys, _stirred((many * 1_000_003 + size).astype(np.uint64))))
-    _, first, alike = np.unique(keys, return_index=True, return_inverse=True)
+    np.add.at(keys, where, _stirred(stirred))
+    sized = np.bitwise_xor(keys, _stirred((many * 1_000_003 + size).astype(np.uint64)))
+    _, first, alike = np.unique(sized, return_index=True, return_inverse=True)
     stands = first[alike]
     same = (many[stands] == many) & (size[stands] == size)
     if not same.all():
@@ -267,9 +265,10 @@ def _distinct(
 
 def _stirred(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Whole numbers with their bits mixed (the finalizer of splitmix64)."""
-    mixed = bits
+    mixed: NDArray[np.uint64] = bits
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
-        mixed = np.multiply(np.bitwise_xor(mixed, np.right_shift(mixed, shift)), np.uint64(factor))
+        folded = np.bitwise_xor(mixed, np.right_shift(mixed, np.uint64(shift)))
+        mixed = np.asarray(np.multiply(folded, np.uint64(factor)), dtype=np.uint64)
     return mixed
 
 
