@@ -131,9 +131,12 @@ def alpha_of(counts: "Ints", groups: "Ints") -> dict[str, Any]:
     from data.coincidence import design
     from data.intervals import TOO_FEW, measure
 
+    counts, groups = counts[counts.sum(axis=1) > 0], groups[counts.sum(axis=1) > 0]
+    if not len(counts):
+        return {"value": None, "low": None, "high": None, "why": "no pairable unit"}
     _, place = np.unique(groups, return_inverse=True)
     found = measure(design(counts, np.ones(len(counts), np.int64), place), "nominal", replicates=0)["alpha"]
-    why = found.why or (f"too few tasks, {found.blocks} of {TOO_FEW}" if found.blocks < TOO_FEW else None)
+    why = found.why or (f"too few: {found.blocks} tasks of at least {TOO_FEW}" if found.blocks < TOO_FEW else None)
     ends = (None, None) if why else found.jackknife[:2]
     return {"value": found.value, "low": ends[0], "high": ends[1], **({"why": why} if why else {})}
 

@@ -7,7 +7,6 @@ independent; standard errors leave whole groups out or add up within them. Nothi
 """
 
 import math
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,8 @@ from data.errors import BadInput
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+FEW = 20
+"""Groups below which there is no interval: it would promise more than it keeps (bench/coverage.py)."""
 _EDGE = 1e-4  # a probability nearer to 0 or 1 than this is taken as this: certainty has no log-odds
 
 
@@ -107,11 +108,15 @@ def temperature(probability: ArrayLike, target: ArrayLike, groups: ArrayLike, co
         return Estimate(None, None, None, "hard labels: there are no graded probabilities to cool or to heat")
     odds = _log_odds(p)
     beta, spread = logistic(odds[:, None], t, groups)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    half = z * math.sqrt(spread[0, 0])
-    low, high = float(beta[0] - half), float(beta[0] + half)
+    many = len(np.unique(np.asarray(groups)))
     if beta[0] <= 0:
         return Estimate(None, None, None, "the judge's probabilities point the wrong way, or nowhere")
+    if many < FEW:
+        return Estimate(1 / float(beta[0]), None, None, _few(many))
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(many - 1, (1 + confidence) / 2)) * math.sqrt(spread[0, 0])
+    low, high = float(beta[0] - half), float(beta[0] + half)
     return Estimate(1 / float(beta[0]), 1 / high, 1 / low if low > 0 else None)
 
 
@@ -176,8 +181,8 @@ def cohen_kappa(
     left = _kappas(whole - tables)
     left = left[np.isfinite(left)]
     n = len(left)
-    if n < 3:
-        return Estimate(value, None, None, "too few groups for an interval")
+    if n < FEW:
+        return Estimate(value, None, None, _few(n))
     from data.intervals import jackknife_interval
 
     chance = float((whole.sum(axis=0) * whole.sum(axis=1)).sum() / whole.sum() ** 2)
@@ -210,8 +215,8 @@ def mean_by_group(values: ArrayLike, groups: ArrayLike, confidence: float = 0.95
     mean = math.fsum(x.tolist()) / len(x)
     first = np.flatnonzero(np.append(True, g[1:] != g[:-1]))
     many = len(first)
-    if many < 3:
-        return Estimate(mean, None, None, "too few groups for an interval")
+    if many < FEW:
+        return Estimate(mean, None, None, _few(many))
     from scipy.special import stdtrit
 
     t = float(stdtrit(many - 1, (1 + confidence) / 2))
@@ -223,6 +228,10 @@ def mean_by_group(values: ArrayLike, groups: ArrayLike, confidence: float = 0.95
     centre = (mean + t * t / (2 * draws)) / (1 + t * t / draws)
     half = t / (1 + t * t / draws) * math.sqrt(mean * (1 - mean) / draws + t * t / (4 * draws * draws))
     return Estimate(mean, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _few(groups: int) -> str:
+    return f"too few: {groups} tasks of at least {FEW}"
 
 
 def _log_odds(p: Floats) -> Floats:

@@ -19,6 +19,8 @@ from data.pair_likelihood import Floats, Ints, Pairs, Shape, climb, climb_many
 from data.parallel import in_order
 from data.strength import Strengths, TieModel, centring, fit_pairs, prepared, tally
 
+FEW = 20
+"""Comparisons of an item below which its interval promises more than it keeps (bench/coverage.py)."""
 _ROUNDS = 50  # solved together: counts and utilities of some thousand pairs then stay in the cache
 
 
