@@ -232,7 +232,7 @@ def _strengths(cell: Cell, size: int, random: np.random.Generator) -> Drawn:
     point = random.random(count) * (win + lose + 0.6 * ties)
     winner = np.where(point < win, 1, np.where(point < win + lose, 2, 0))
     found = bootstrap_strengths(
-        first, second, winner, items=items, order=True, rounds=200, seed=int(random.integers(2**31)), threads=1
+        first, second, winner, items=items, order=True, rounds=100, seed=int(random.integers(2**31)), threads=1
     )
     if found.low is not None and found.high is not None:
         yield "Bradley-Terry strength", found.low, found.high, np.arange(items)
@@ -322,11 +322,11 @@ KINDS: dict[str, Kind] = {
         ("Bradley-Terry strength",),
         FEW_COMPARISONS,
         "comparisons each",
-        (10, 20, 50, 100),
+        (10, 20, 50),
         list(itertools.product(("3 items", "10 items"), ("spread 0.5", "spread 1.5"), ("without ties", "with ties"))),
         _strengths,
         lambda cell: {"Bradley-Terry strength": _theta(cell)},
-        0.4,
+        0.15,
     ),
     "sides": Kind(
         ("share (position, length)",),

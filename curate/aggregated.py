@@ -417,6 +417,7 @@ def _report(
         out += ["", "## Standings", "", "| item | strength | from | to |", "|---|---:|---:|---:|"]
         for row in standings[:50]:
             ends = ("", "") if row["low"] is None else (f"{row['low']:+.3f}", f"{row['high']:+.3f}")
+            ends = (f"{ends[0]} (too few)", ends[1]) if row["too_few"] else ends
             name = _name({"annotator": row["item"]}).replace("|", "\\|")
             out.append(f"| {name} | {row['strength']:+.3f} | {ends[0]} | {ends[1]} |")
     folder.write_text("report.md", "\n".join(out) + "\n")

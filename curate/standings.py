@@ -92,7 +92,7 @@ def stand(duels: Duels, *, prior: float, rounds: int, seed: int) -> Standings:
     if len(duels.items) > MOST:
         why = f"{len(duels.items):,} items are too many to rank against each other (at most {MOST}): no standings"
         return Standings([], [why], None, None, None, None)
-    from data.strength_intervals import bootstrap_strengths
+    from data.strength_intervals import FEW, bootstrap_strengths
 
     found = bootstrap_strengths(
         duels.first,
@@ -121,6 +121,7 @@ def stand(duels: Duels, *, prior: float, rounds: int, seed: int) -> Standings:
             "high": None if found.high is None else float(found.high[i]),
             "error": None if whole.error is None else float(whole.error[i]),
             "comparisons": float(met[i]),
+            "too_few": bool(met[i] < FEW),
             "part": int(whole.component[i]),
         }
         for i in order
