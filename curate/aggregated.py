@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.ballots import Ballots, ballots, cast_ballots
-from curate.skill import Verdicts, confusion_rows, judge_labels, judge_pairs, person_row
+from curate.skill import Consensus, Verdicts, confusion_rows, judge_labels, judge_pairs, person_row
 from curate.standings import Standings, items_of, models_of, stand
 from curate.votes import (
     Choices,
@@ -87,6 +87,7 @@ def fill_labels(
     ]
     folder.write("data/annotators.jsonl", people)
     differ = int((found.label != found.majority).sum())
+    warnings = _alone(found)
     summary = {
         "units": len(labels.units),
         "annotators": len(people),
@@ -98,14 +99,23 @@ def fill_labels(
         "converged": found.found.converged,
         "even_majorities": int(found.even.sum()),
         "not_the_majority": differ,
+        **({"warnings": warnings} if warnings else {}),
     }
     least = _least(people)
     told_line = (
         f"{len(labels.units):,} units, {summary['votes']:,} labels by {len(people):,} annotators; the label differs"
         f" from the majority on {differ:,}; {summary['even_majorities']:,} majorities are even"
     )
-    _report(folder, "Aggregated labels", [told_line, *least], people, [])
+    _report(folder, "Aggregated labels", [told_line, *least, *(f"**Warning:** {one}" for one in warnings)], people, [])
     return {**summary, "least_reliable": least}
+
+
+def _alone(found: "Consensus") -> list[str]:
+    """What to say where no two annotators ever gave a unit the same label."""
+    if (found.votes > 1 + 1e-9).any():
+        same = (found.share * found.votes > 1 + 1e-9).any()
+        return [] if same else ["no two annotators gave a unit the same label: labels are drawn from one vote each"]
+    return ["no unit was labelled by two annotators: labels are as given, and nothing shows who is reliable"]
 
 
 def fill_comparisons(

@@ -62,6 +62,8 @@ def run(wanted: Wanted, *, replace: bool = False) -> dict[str, Any]:
             _write_repeats(con, folder, repeats)
             groups = len(scales) * (1 if plain else 2)
             with progress("measuring agreement", total=groups) as step:
+                if plain:
+                    told |= _level_hint(scales[0], question)
                 rows = agree(con, scales, question, plain, step)
                 if any(scale.criterion == "ranking" for scale in scales):
                     rows += rankings_agree(con, question)
@@ -164,6 +166,16 @@ def _check_level(scales: list[Scale], level: "Level | None") -> None:
             )
 
 
+def _level_hint(scale: Scale, question: Question) -> dict[str, str]:
+    """What to ask where numbers are taken as names, which nobody asked for."""
+    if question.level is not None or scale.ordered or scale.numbers is None or len(scale.names) < 3:
+        return {}
+    apt = "interval" if len(scale.names) > 12 else "ordinal"
+    return {
+        "level": f"nominal: the {len(scale.names)} numbers count as names; --level {apt} counts near as nearly right"
+    }
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -177,8 +189,8 @@ def _write_repeats(con: "Connection", folder: "Folder", repeats: Repeats) -> Non
     if not repeats.pairs:
         return
     rows = con.execute(
-        "SELECT r.unit, a.name, r.judgments, r.value IS NOT NULL FROM repeats r"
-        " JOIN observed_annotators a ON a.id = r.annotator ORDER BY 1, 2"
+        "SELECT coalesce(u.name, r.unit::VARCHAR), a.name, r.judgments, r.value IS NOT NULL FROM repeats r"
+        " JOIN observed_annotators a ON a.id = r.annotator LEFT JOIN observed_units u ON u.id = r.unit ORDER BY 1, 2"
     ).fetchall()
     names = ("unit", "annotator", "judgments", "counted_once")
     folder.write("audit/repeats.jsonl", (dict(zip(names, row, strict=True)) for row in rows))
@@ -216,10 +228,16 @@ def overview(rows: list[dict[str, Any]], plain: bool) -> dict[str, Any]:
     return {**lines, **_extremes(rows), "alphas": alphas, "verdicts": verdicts}
 
 
+MEANT = {
+    "one value only": "one value only was given, so nothing tells agreement from chance",
+    "no pairable unit": "no unit was judged by two annotators",
+}
+
+
 def _line(row: dict[str, Any]) -> str:
     """A measure in words: value, interval, verdict, what it stands on."""
     if row["value"] is None:
-        return f"no answer: {row['why']}"
+        return f"no answer: {MEANT.get(row['why'], row['why'])}"
     text = f"{row['value']:.4f}"
     if row["low"] is not None:
         text += f" [{row['low']:.4f}, {row['high']:.4f}]"

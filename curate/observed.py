@@ -77,6 +77,7 @@ def observe_labels(con: "Connection", labels: str, order: list[str] | None = Non
         f" NULL::VARCHAR AS guideline, NULL::VARCHAR AS month, []::VARCHAR[] AS tags FROM {labels}"
     )
     con.execute(f"CREATE OR REPLACE VIEW observed_annotators AS SELECT * FROM {labels}_annotators")
+    con.execute(f"CREATE OR REPLACE VIEW observed_units AS SELECT * FROM {labels}_units")
     return [Scale("value", names, numbers, order is not None)]
 
 
@@ -113,6 +114,11 @@ def observe_snapshot(con: "Connection", project: str, *, cast: int | None = None
         for place, (i, j) in enumerate(couples, 1)
     ]
     con.execute(f"CREATE OR REPLACE TEMP TABLE observed AS {' UNION ALL '.join(parts)}")
+    named = [f"SELECT id * {wide}::BIGINT AS id, task AS name FROM _asked"] + [
+        f"SELECT id * {wide}::BIGINT + {place}, task || '/' || ids[{i}] || '/' || ids[{j}] FROM _asked"
+        for place, (i, j) in enumerate(couples, 1)
+    ]
+    con.execute(f"CREATE OR REPLACE TEMP VIEW observed_units AS {' UNION ALL '.join(named)}")
     scales = [
         Scale(criterion, list(SIDES), None, False)
         for (criterion,) in con.execute("SELECT DISTINCT criterion FROM observed ORDER BY 1").fetchall()
