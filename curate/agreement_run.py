@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.agree import Question, agree
-from curate.observed import Repeats, Scale, observe_labels, observe_snapshot, settle_repeats
+from curate.bare import bare_judgments, open_judgments
+from curate.observed import (
+    Repeats,
+    Scale,
+    observe_comparisons,
+    observe_labels,
+    observe_snapshot,
+    settle_repeats,
+)
 from data.command import progress
 from data.errors import BadInput
 from data.manifest import MANIFEST
@@ -37,6 +45,8 @@ class Wanted(NamedTuple):
     check: bool
     threads: int | None
     memory_mb: int | None
+    comparisons: bool = False
+    """The plain tables hold comparisons of two items."""
 
 
 def run(wanted: Wanted, *, replace: bool = False) -> dict[str, Any]:
@@ -50,13 +60,14 @@ def run(wanted: Wanted, *, replace: bool = False) -> dict[str, Any]:
     from data.folder import write_folder
 
     question = _question(wanted)
-    plain = bool(wanted.inputs) and not _is_snapshot(wanted.inputs)
+    bare = bare_judgments(wanted.inputs)
+    plain = bool(wanted.inputs) and bare is None and not _is_snapshot(wanted.inputs)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{time.time_ns() // 1000 % 1_000_000:06d}"
     out = wanted.out or wanted.workspace / "agreement" / stamp
     config = {**question._asdict(), "values": wanted.values, **({"columns": wanted.columns} if plain else {})}
     with write_folder(out, "agreement", config, replace=replace) as folder:
         with engine(wanted.threads, wanted.memory_mb) as con:
-            scales, told = _plain(con, wanted, folder) if plain else _snapshot(con, wanted, folder)
+            scales, told = _read(con, wanted, folder, plain, bare)
             _check_level(scales, question.level)
             repeats = settle_repeats(con)
             _write_repeats(con, folder, repeats)
@@ -108,20 +119,41 @@ def _is_snapshot(inputs: list[Path]) -> bool:
     return False
 
 
-def _plain(con: "Connection", wanted: Wanted, folder: "Folder") -> tuple[list[Scale], dict[str, Any]]:
-    from curate.tables import read_labels, read_tally
-
+def _read(
+    con: "Connection", wanted: Wanted, folder: "Folder", plain: bool, bare: Path | None
+) -> tuple[list[Scale], dict[str, Any]]:
+    """Make observed of whatever was named; the scales, and what to tell of the reading."""
+    if bare is None:
+        return _plain(con, wanted, folder) if plain else _snapshot(con, wanted, folder)
+    if wanted.values is not None:
+        raise BadInput("--values orders a plain table's values; the scales of judgments have their own order")
     with folder.lines("audit/rejected.jsonl") as rejected:
-        labels = read_labels(con, wanted.inputs, **wanted.columns, rejected=rejected.add)
+        refused: list[dict[str, Any]] = []
+        project = open_judgments(con, bare, refused.append)
+        for row in refused:
+            rejected.add(row)
+    with bare.open("rb") as file:
+        folder.inputs[bare.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return observe_snapshot(con, project), {"judgments": str(bare), **({"rejected": len(refused)} if refused else {})}
+
+
+def _plain(con: "Connection", wanted: Wanted, folder: "Folder") -> tuple[list[Scale], dict[str, Any]]:
+    from curate.tables import read_comparisons, read_labels, read_tally
+
+    read = read_comparisons if wanted.comparisons else read_labels
+    with folder.lines("audit/rejected.jsonl") as rejected:
+        labels = read(con, wanted.inputs, **wanted.columns, rejected=rejected.add)
     for path in wanted.inputs:
         with path.open("rb") as file:
             folder.inputs[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
     tally = read_tally(con, labels)
-    told: dict[str, Any] = {"labels": sum(one.rows for one in tally)}
+    told: dict[str, Any] = {"comparisons" if wanted.comparisons else "labels": sum(one.rows for one in tally)}
     for name in ("missing", "rejected"):
         count = sum(getattr(one, name) for one in tally)
         told.update({name: count} if count else {})
-    return observe_labels(con, labels, wanted.values), told
+    if wanted.comparisons and wanted.values is not None:
+        raise BadInput("--values orders the values of labels; of two items one wins, the other, or neither")
+    return observe_comparisons(con, labels) if wanted.comparisons else observe_labels(con, labels, wanted.values), told
 
 
 def _snapshot(con: "Connection", wanted: Wanted, folder: "Folder") -> tuple[list[Scale], dict[str, Any]]:

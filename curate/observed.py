@@ -81,6 +81,29 @@ def observe_labels(con: "Connection", labels: str, order: list[str] | None = Non
     return [Scale("value", names, numbers, order is not None)]
 
 
+def observe_comparisons(con: "Connection", table: str) -> list[Scale]:
+    """Name a plain table of comparisons (curate.tables.read_comparisons) as observed; a unit is two items that met.
+
+    Which of the two is called the first is drawn by a hash of their names, so that a strong item is not always it.
+    """
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE _met AS SELECT (row_number() OVER (ORDER BY a, b) - 1)::INTEGER AS id, a, b,"
+        f" x.name || ' / ' || y.name AS name, md5(x.name || chr(0) || y.name) < '8' AS turned"
+        f" FROM (SELECT DISTINCT least(item_a, item_b) AS a, greatest(item_a, item_b) AS b FROM {table})"
+        f" JOIN {table}_items x ON x.id = a JOIN {table}_items y ON y.id = b"
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE observed AS SELECT 'value' AS criterion, m.id AS unit, m.id AS block, annotator,"
+        " CASE WHEN winner = 0 THEN 1 WHEN (winner = 1) = ((item_a = m.a) <> turned) THEN 0 ELSE 2 END AS value,"
+        " TRUE AS person, NULL::VARCHAR AS language, NULL::VARCHAR AS kind, NULL::VARCHAR AS guideline,"
+        f" NULL::VARCHAR AS month, []::VARCHAR[] AS tags FROM {table}"
+        " JOIN _met m ON m.a = least(item_a, item_b) AND m.b = greatest(item_a, item_b)"
+    )
+    con.execute(f"CREATE OR REPLACE TEMP VIEW observed_annotators AS SELECT * FROM {table}_annotators")
+    con.execute("CREATE OR REPLACE TEMP VIEW observed_units AS SELECT id, name FROM _met")
+    return [Scale("value", list(SIDES), None, False)]
+
+
 def observe_snapshot(con: "Connection", project: str, *, cast: int | None = None) -> list[Scale]:
     """Make observed from an opened snapshot (curate.frozen.open_snapshot); the criteria that were judged, by name.
 

@@ -225,7 +225,8 @@ def _drop_no_numbers(con: "Connection", table: str, raw: str) -> None:
     is_nan = "isnan(coalesce(try_cast(trim(value) AS DOUBLE), 0))"
     row = con.execute(
         f"SELECT count(*) FILTER (WHERE {is_nan}), count(*) FILTER (WHERE NOT {is_nan}),"
-        f" coalesce(bool_and(try_cast(trim(value) AS DOUBLE) IS NOT NULL) FILTER (WHERE NOT {is_nan}), FALSE) FROM {raw}"
+        f" coalesce(bool_and(try_cast(trim(value) AS DOUBLE) IS NOT NULL) FILTER (WHERE NOT {is_nan}), FALSE)"
+        f" FROM {raw}"
     ).fetchone()
     if row is None or not (row[0] and row[1] and row[2]):
         return

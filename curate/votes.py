@@ -80,12 +80,24 @@ class Labels(NamedTuple):
 
 @contextmanager
 def opened(con: "Connection", snapshot: Path | None, store: str) -> Iterator[dict[str, dict[str, Any]]]:
-    """A snapshot's tables as views: of the folder named, or of the store as it is now. Gives the ledger heads."""
+    """A snapshot's tables as views: of the folder named, or of the store as it is now. Gives the ledger heads.
+
+    In a snapshot's place an export or a file of judgments will do; it has no head, and its one project is
+    `curate.bare.PROJECT`.
+    """
     from curate.frozen import freeze, open_snapshot
     from data.folder import write_folder
 
     if snapshot is not None:
-        yield open_snapshot(con, snapshot)
+        from curate.bare import bare_judgments, open_judgments
+
+        bare = bare_judgments([snapshot])
+        if bare is None:
+            yield open_snapshot(con, snapshot)
+            return
+        project = open_judgments(con, bare, lambda _row: None)
+        con.execute("CREATE OR REPLACE TEMP TABLE projects AS SELECT ? AS project", [project])
+        yield {}
         return
     with tempfile.TemporaryDirectory(prefix="concord-snapshot-") as place:
         frozen = Path(place, "snapshot")
