@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from data.strength_intervals import StrengthIntervals
 
 
-MOST = 500  # items ranked against each other; the work grows with their square, and texts met once have no standing
+DENSE = 500
+"""Items up to which strengths are solved as a table of items by items, with all the rounds asked for."""
+MOST = 20_000
+"""Items that are ranked against each other at all: of so many most met hardly any other."""
+ROUNDS = 100
+"""Of the bootstrap, at most, beyond DENSE items."""
 
 
 class Duels(NamedTuple):
@@ -92,20 +97,9 @@ def stand(duels: Duels, *, prior: float, rounds: int, seed: int) -> Standings:
     if len(duels.items) > MOST:
         why = f"{len(duels.items):,} items are too many to rank against each other (at most {MOST}): no standings"
         return Standings([], [why], None, None, None, None)
-    from data.strength_intervals import FEW, bootstrap_strengths
+    from data.strength_intervals import FEW
 
-    found = bootstrap_strengths(
-        duels.first,
-        duels.second,
-        duels.winner,
-        duels.weight,
-        duels.group,
-        items=len(duels.items),
-        prior=prior,
-        order=True,
-        rounds=rounds,
-        seed=seed,
-    )
+    found = _solved(duels, prior, rounds, seed)
     whole = found.whole
     if whole.strength is None:
         return Standings([], [f"no strengths: {whole.why}"], None, None, None, None)
@@ -131,6 +125,16 @@ def stand(duels: Duels, *, prior: float, rounds: int, seed: int) -> Standings:
     )
 
 
+def _solved(duels: Duels, prior: float, rounds: int, seed: int) -> "StrengthIntervals":
+    from data.strength_intervals import bootstrap_strengths
+    from data.strength_sparse import sparse_strengths
+
+    rows, items = (duels.first, duels.second, duels.winner, duels.weight), len(duels.items)
+    if items > DENSE and duels.group is None and prior > 0:
+        return sparse_strengths(*rows, items=items, prior=prior, rounds=max(2, min(rounds, ROUNDS)), seed=seed)
+    return bootstrap_strengths(*rows, duels.group, items=items, prior=prior, order=True, rounds=rounds, seed=seed)
+
+
 def _weights(duels: Duels) -> "NDArray[np.float64]":
     import numpy as np
 
@@ -138,6 +142,8 @@ def _weights(duels: Duels) -> "NDArray[np.float64]":
 
 
 def _warnings(duels: Duels, found: "StrengthIntervals") -> list[str]:
+    import numpy as np
+
     from data.strength import never_lost, tally
 
     said = []
@@ -145,12 +151,22 @@ def _warnings(duels: Duels, found: "StrengthIntervals") -> list[str]:
     for name, part in zip(duels.items, found.whole.component.tolist(), strict=True):
         parts.setdefault(part, []).append(name)
     if len(parts) > 1:
-        named = "; ".join(", ".join(names[:5]) + ("…" if len(names) > 5 else "") for names in parts.values())
+        shown = list(parts.values())[:5]
+        named = "; ".join(", ".join(names[:5]) + ("…" if len(names) > 5 else "") for names in shown)
+        named += "; …" if len(parts) > 5 else ""
         said.append(
-            f"the comparisons fall into {len(parts)} parts that never met: only the prior compares them ({named})"
+            f"the comparisons fall into {len(parts):,} parts that never met: only the prior compares them ({named})"
         )
-    pairs = tally(duels.first, duels.second, duels.winner, duels.weight)
-    groups = never_lost(pairs, len(duels.items), found.whole.component)
+    if len(duels.items) > DENSE:
+        beaten = np.zeros(len(duels.items), dtype=np.bool_)
+        beaten[duels.first[duels.winner != 1]] = beaten[duels.second[duels.winner != 2]] = True
+        groups = [[i] for i in np.flatnonzero(~beaten).tolist()]
+        if len(groups) > 5:
+            said.append(f"{len(groups):,} items were never beaten: only the prior keeps them finite")
+            groups = []
+    else:
+        pairs = tally(duels.first, duels.second, duels.winner, duels.weight)
+        groups = never_lost(pairs, len(duels.items), found.whole.component)
     for group in groups:
         names = ", ".join(duels.items[i] for i in group[:5]) + ("…" if len(group) > 5 else "")
         said.append(f"never beaten by the rest, so only the prior keeps them finite: {names}")

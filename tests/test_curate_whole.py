@@ -219,3 +219,34 @@ def test_a_project_is_aggregated_without_a_folder_and_prompts_alike_are_solved_o
     alone = made.task == 7
     one = plackett_luce([3], np.zeros(alone.sum(), int), made.available[alone], made.chosen[alone], made.weight[alone])
     assert found.worths.strength[21:24] == pytest.approx(one.strength, abs=1e-6)
+
+
+def test_sparse_strengths_are_those_of_the_table_of_items_by_items() -> None:
+    from data.strength_intervals import bootstrap_strengths
+    from data.strength_sparse import sparse_strengths
+
+    random = np.random.default_rng(0)
+    first = random.integers(0, 30, 900)
+    second = (first + random.integers(1, 30, 900)) % 30
+    winner = random.integers(0, 3, 900)
+    few: Any = sparse_strengths(first, second, winner, items=30, rounds=100)
+    many: Any = bootstrap_strengths(first, second, winner, items=30, rounds=100, order=True)
+    assert few.whole.strength == pytest.approx(many.whole.strength, abs=1e-8)
+    assert few.whole.tie == pytest.approx(many.whole.tie)
+    assert few.order_high == pytest.approx(many.order_high, rel=0.3)
+    assert np.mean(few.high - few.low) == pytest.approx(np.mean(many.high - many.low), rel=0.1)
+
+
+def test_hundreds_of_items_have_standings(tmp_path: Path) -> None:
+    from curate.aggregate import main
+
+    random = np.random.default_rng(0)
+    met = [(int(a), int((a + d) % 600)) for a, d in zip(range(600), random.integers(1, 600, 600), strict=True)]
+    text = "".join(f"m{a},m{b},m{min(a, b)}\n" for a, b in met + [(i, (i + 1) % 600) for i in range(600)])
+    (tmp_path / "many.csv").write_text("item_a,item_b,winner\n" + text)
+    words = [str(tmp_path / "many.csv"), "--comparisons", "--rounds", "10", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    rows = lines(tmp_path / "out/data/standings.jsonl")
+    assert len(rows) == 600
+    assert all(row["too_few"] for row in rows)
+    assert rows[0]["low"] < rows[0]["strength"] < rows[0]["high"]
