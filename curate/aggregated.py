@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.ballots import Ballots, ballots, cast_ballots
+from curate.casting import Ballots, ballots, cast_ballots
 from curate.skill import Consensus, Verdicts, confusion_rows, judge_labels, judge_pairs, person_row
 from curate.standings import Standings, items_of, models_of, stand
 from curate.votes import (
@@ -175,7 +175,7 @@ def aggregate_project(
     """What a project's judgments say together, out of the views of a snapshot; writes nothing.
 
     Args:
-        cast: what curate.ballots.cast_ballots returned, where it was called for this project and criterion.
+        cast: what curate.casting.cast_ballots returned, where it was called for this project and criterion.
 
     Raises:
         NotEnough: no judgment compares two responses.

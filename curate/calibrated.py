@@ -9,7 +9,7 @@ A judge with too few comparisons in common with people is named, not measured.
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.ballots import ballots, cast_ballots
+from curate.casting import ballots, cast_ballots
 from curate.judges import Overlap, agreement, biases, calibration, overlap, part, sides
 from curate.votes import PairVotes, comparison_votes, pair_votes
 from data.errors import NotEnough, NotThere, nearest, one_line
@@ -62,7 +62,7 @@ def judge_project(
     Args:
         judge: one judge's annotator id; None takes all.
         least: comparisons in common that a judge needs.
-        cast: what curate.ballots.cast_ballots returned, where it was called for this project and criterion.
+        cast: what curate.casting.cast_ballots returned, where it was called for this project and criterion.
 
     Raises:
         NotThere: no such judge. NotEnough: no judge has that much in common with people.

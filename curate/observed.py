@@ -12,7 +12,7 @@ rules stay out.
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from curate.ballots import MOST, cast_ballots
+from curate.casting import MOST, cast_ballots
 from curate.engine import number_names
 from data.errors import NotEnough
 
@@ -108,7 +108,7 @@ def observe_snapshot(con: "Connection", project: str, *, cast: int | None = None
     """Make observed from an opened snapshot (curate.frozen.open_snapshot); the criteria that were judged, by name.
 
     Args:
-        cast: what curate.ballots.cast_ballots returned, where it was called for this project.
+        cast: what curate.casting.cast_ballots returned, where it was called for this project.
 
     Raises:
         NotEnough: the project has no judgment that counts.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from curate.ballots import Ballots
+    from curate.casting import Ballots
     from curate.engine import Connection
     from curate.votes import Pairs, PairVotes
     from data.strength_intervals import StrengthIntervals

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from curate.ballots import Ballots
+    from curate.casting import Ballots
     from curate.engine import Connection
 
     Floats = NDArray[np.float64]
