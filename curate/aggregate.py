@@ -40,7 +40,7 @@ def _flags() -> argparse.ArgumentParser:
     p.add_argument("files", nargs="*", type=Path, metavar="FILE", help="labels, or with --comparisons comparisons")
     p.add_argument("--comparisons", action="store_true", help="the files hold comparisons of two items")
     p.add_argument("--project", metavar="NAME", help="aggregate a project's judgments")
-    p.add_argument("--snapshot", type=Path, metavar="DIR", help="read the project from this snapshot")
+    p.add_argument("--snapshot", type=Path, metavar="DIR", help="a snapshot, an export, or its judgments.jsonl")
     p.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write; must be new")
     p.add_argument("--force", action="store_true", help="put it in the place of a former one")
     p.add_argument("--method", choices=METHODS, default=METHODS[0], help="what decides (default: dawid-skene)")

@@ -15,18 +15,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.skill import Verdicts, confusion_rows, judge_labels, judge_pairs, person_row
+from curate.casting import Ballots, ballots, cast_ballots
+from curate.skill import Consensus, Verdicts, confusion_rows, judge_labels, judge_pairs, person_row
 from curate.standings import Standings, items_of, models_of, stand
 from curate.votes import (
     Choices,
     Pairs,
+    PairVotes,
     choices_of,
-    compare,
     comparison_votes,
     labels_of,
     names_of,
     pair_votes,
-    voters,
 )
 from data.errors import NotEnough
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from curate.engine import Connection
     from curate.report_pages import Outcome
+    from curate.skill import Floats
     from data.folder import Folder
     from data.rankings import Worths
 
@@ -93,6 +94,7 @@ def fill_labels(
     ]
     folder.write("data/annotators.jsonl", people)
     differ = int((found.label != found.majority).sum())
+    warnings = _alone(found)
     summary = {
         "units": len(labels.units),
         "annotators": len(people),
@@ -104,6 +106,7 @@ def fill_labels(
         "converged": found.found.converged,
         "even_majorities": int(found.even.sum()),
         "not_the_majority": differ,
+        **({"warnings": warnings} if warnings else {}),
     }
     order = found.probability.argsort(kind="stable")[:15].tolist()
     told_of = _outcome(
@@ -140,6 +143,14 @@ def _outcome(
     )
 
 
+def _alone(found: "Consensus") -> list[str]:
+    """What to say where no two annotators ever gave a unit the same label."""
+    if (found.votes > 1 + 1e-9).any():
+        same = (found.share * found.votes > 1 + 1e-9).any()
+        return [] if same else ["no two annotators gave a unit the same label: labels are drawn from one vote each"]
+    return ["no unit was labelled by two annotators: labels are as given, and nothing shows who is reliable"]
+
+
 def fill_comparisons(
     con: "Connection", folder: "Folder", paths: Sequence[Path], columns: dict[str, str], wish: Wishes, told: Told
 ) -> dict[str, Any]:
@@ -155,8 +166,7 @@ def fill_comparisons(
     standings = stand(
         items_of(con, table, names_of(con, f"{table}_items")), prior=wish.prior, rounds=wish.rounds, seed=wish.seed
     )
-    scores = {row["item"]: row["strength"] for row in standings.rows}
-    folder.write("data/pairs.jsonl", _pair_rows(pairs, found, scores, wish.method, plain=True))
+    folder.write("data/pairs.jsonl", pair_rows(pairs, found, standings.strength, wish.method, plain=True))
     people = people_rows(found, names, [])
     folder.write("data/annotators.jsonl", people)
     if standings.rows:
@@ -173,16 +183,45 @@ def fill_comparisons(
     return _finish(folder, name, summary, found, people, standings, wish)
 
 
-def fill_project(con: "Connection", folder: "Folder", project: str, wish: Wishes, told: Told) -> dict[str, Any]:
-    """Aggregate a project's judgments, out of the views of a snapshot; returns the summary.
+class Aggregated(NamedTuple):
+    """What the judgments of a project say together; nothing of it is written yet."""
+
+    project: str
+    cast: "Ballots"
+    pairs: Pairs
+    votes: PairVotes
+    verdicts: Verdicts
+    """Of each pair: the majority's and the model's probability that the first is better; of each annotator."""
+    worths: "Worths"
+    """Plackett-Luce log-strength of each of `cast.responses`, and its standard error."""
+    probability: "Floats"
+    """Of each pair, by the method wished for: that the first is better."""
+    people: list[dict[str, Any]]
+    """Rows of data/annotators.jsonl: reliability with its interval, lean to a side, confusion."""
+    standings: Standings
+    iterations: int
+    converged: bool
+
+
+def aggregate_project(
+    con: "Connection", project: str, wish: Wishes, told: Told = lambda _n: None, *, cast: int | None = None
+) -> Aggregated:
+    """What a project's judgments say together, out of the views of a snapshot; writes nothing.
+
+    Args:
+        cast: what curate.casting.cast_ballots returned, where it was called for this project and criterion.
 
     Raises:
         NotEnough: no judgment compares two responses.
     """
-    compare(con, project, wish.kinds, wish.criterion)
-    pairs, votes = pair_votes(con)
+    cast = cast_ballots(con, project, wish.criterion) if cast is None else cast
+    made = ballots(con, cast, wish.kinds)
+    pairs, votes = pair_votes(made)
     if not pairs.first:
-        row = con.execute("SELECT count(*) FROM ratings JOIN used USING (judgment)").fetchone()
+        row = con.execute(
+            "SELECT count(*) FROM ratings WHERE judgment IN (SELECT judgment FROM judgments WHERE project = ?)",
+            [project],
+        ).fetchone()
         hint = (
             "; ratings compare by a criterion, --criterion names one" if row and row[0] and not wish.criterion else ""
         )
@@ -190,33 +229,60 @@ def fill_project(con: "Connection", folder: "Folder", project: str, wish: Wishes
     found = judge_pairs(
         votes, len(pairs.first), model=_coins(wish), prior=wish.prior, smoothing=wish.smoothing, told=told
     )
-    choices = choices_of(con)
-    worths = _worths(choices, wish.prior)
-    scores, responses = _responses(con, choices, worths)
-    ids, kinds = voters(con)
-    duels = models_of(con, pairs, votes)
+    worths = _worths(choices_of(made), wish.prior)
+    duels = models_of(made, pairs, votes) if wish.rounds else None
     standings = (
-        Standings([], ["no two models meet in a comparison"], None, None, None, None)
+        Standings([], ["no two models meet in a comparison"] if wish.rounds else [], None, None, None, None)
         if duels is None
         else stand(duels, prior=wish.prior, rounds=wish.rounds, seed=wish.seed)
     )
-    folder.write("data/pairs.jsonl", _pair_rows(pairs, found, scores, wish.method, plain=False))
-    folder.write("data/responses.jsonl", responses)
-    people = people_rows(found, ids, kinds)
-    folder.write("data/annotators.jsonl", people)
-    if standings.rows:
-        folder.write("data/standings.jsonl", standings.rows)
-    row = con.execute("SELECT count(DISTINCT number) FROM compared").fetchone()
-    assert row is not None
+    people = people_rows(found, made.annotators, made.kinds)
+    likely = _likely(found, worths.strength[pairs.one] - worths.strength[pairs.two], wish.method)
+    return Aggregated(
+        project,
+        made,
+        pairs,
+        votes,
+        found,
+        worths,
+        likely,
+        people,
+        standings,
+        found.found.iterations,
+        found.found.converged,
+    )
+
+
+def fill_project(con: "Connection", folder: "Folder", project: str, wish: Wishes, told: Told) -> dict[str, Any]:
+    """Aggregate a project's judgments and write the folder; returns the summary."""
+    return write_project(folder, aggregate_project(con, project, wish, told), wish)
+
+
+def write_project(folder: "Folder", found: Aggregated, wish: Wishes) -> dict[str, Any]:
+    """Write data/pairs, responses, annotators and standings, and the report; returns the summary."""
+    folder.write("data/pairs.jsonl", pair_rows(found.pairs, found.verdicts, found.worths.strength, wish.method))
+    folder.write("data/responses.jsonl", response_rows(found.cast, found.worths))
+    folder.write("data/annotators.jsonl", found.people)
+    if found.standings.rows:
+        folder.write("data/standings.jsonl", found.standings.rows)
     summary = {
-        "project": project,
-        "tasks": len(choices.tasks),
-        "judgments": int(row[0]),
-        "pairs": len(pairs.first),
-        "annotators": len(people),
-        "tie_parameters": {str(size): round(value, 4) for size, value in worths.ties.items()},
+        "project": found.project,
+        "tasks": len(found.cast.tasks),
+        "judgments": len(found.cast.task),
+        "pairs": len(found.pairs.first),
+        "annotators": len(found.people),
+        "tie_parameters": {str(size): round(value, 4) for size, value in found.worths.ties.items()},
     }
-    return _finish(folder, project, summary, found, people, standings, wish)
+    return _finish(folder, found.project, summary, found.verdicts, found.people, found.standings, wish)
+
+
+def _likely(found: Verdicts, margin: "Floats", method: str) -> "Floats":
+    """Of each pair the probability that the first is better, by the method wished for."""
+    import numpy as np
+
+    if method == "majority":
+        return found.majority
+    return found.model if method in ("dawid-skene", "one-coin") else np.asarray(1 / (1 + np.exp(-margin)))
 
 
 def _coins(wish: Wishes) -> Any:
@@ -229,41 +295,50 @@ def _worths(choices: Choices, prior: float) -> "Worths":
     return plackett_luce(choices.sizes, choices.task, choices.available, choices.chosen, choices.weight, prior=prior)
 
 
-def _responses(con: "Connection", choices: Choices, worths: "Worths") -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Scores by response id, and the rows of data/responses.jsonl."""
-    placed = con.execute(
-        "SELECT r.task, r.response, r.model FROM responses r JOIN played p ON p.task = r.task ORDER BY p.id, r.place"
-    ).fetchall()
-    scores, rows = {}, []
-    for (task, response, model), score, error in zip(
-        placed, worths.strength.tolist(), worths.error.tolist(), strict=True
-    ):
-        scores[f"{task} {response}"] = score
-        rows.append({"task_id": task, "response_id": response, "model": model, "score": score, "error": error})
-    return scores, rows
+def response_rows(cast: "Ballots", worths: "Worths") -> Iterator[dict[str, Any]]:
+    """The rows of data/responses.jsonl: each response's score, as its task lists them."""
+    import numpy as np
+
+    task = np.repeat(np.arange(len(cast.tasks)), cast.sizes)
+    strength, error = worths.strength.tolist(), worths.error.tolist()
+    for i, t in ((int(i), int(task[i])) for i in np.lexsort((cast.place, task))):
+        yield {
+            "task_id": cast.tasks[t],
+            "response_id": cast.responses[i],
+            "model": cast.models[i],
+            "score": strength[i],
+            "error": error[i],
+        }
 
 
-def _pair_rows(
-    pairs: Pairs, found: Verdicts, scores: dict[str, float], method: str, *, plain: bool
+def pair_rows(
+    pairs: Pairs, found: Verdicts, scores: "Floats | None", method: str, *, plain: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Each pair with the better one first; a pair at one half keeps its order and says so."""
-    from math import exp
+    """Each pair with the better one first; a pair at one half keeps its order and says so.
 
+    Args:
+        scores: log-strengths by `pairs.one` and `pairs.two`; None where there are none.
+    """
+    import numpy as np
+
+    nothing: list[None] = [None] * len(pairs.first)
+    ones, others, luces = nothing, nothing, nothing
+    if scores is not None:
+        sides = scores[pairs.one], scores[pairs.two]
+        ones, others = (side.tolist() for side in sides)
+        luces = (1 / (1 + np.exp(sides[1] - sides[0]))).tolist()
     lists = [x.tolist() for x in (found.majority, found.model, found.tie, found.votes, found.weight)]
-    for task, a, b, majority, model, tie, votes, weight in zip(
-        pairs.group, pairs.first, pairs.second, *lists, strict=True
+    strength = "bradley_terry" if plain else "plackett_luce"
+    names = ("item_chosen", "item_rejected") if plain else ("chosen_id", "rejected_id")
+    for task, a, b, one, other, luce, majority, model, tie, votes, weight in zip(
+        pairs.group, pairs.first, pairs.second, ones, others, luces, *lists, strict=True
     ):
-        one, other = (scores.get(x if plain else f"{task} {x}") for x in (a, b))
-        margin = None if one is None or other is None else one - other
-        luce = None if margin is None else 1 / (1 + exp(-margin))
         by = {"majority": majority, "dawid-skene": model, "one-coin": model}
-        strength = "bradley_terry" if plain else "plackett_luce"
         p = by.get(method, luce if luce is not None else majority)
         turned = p < 0.5
         methods = {"majority": majority, "dawid_skene": model, strength: luce}
         if turned:
             methods = {name: None if q is None else 1 - q for name, q in methods.items()}
-        names = ("item_chosen", "item_rejected") if plain else ("chosen_id", "rejected_id")
         yield {
             **({} if plain else {"task_id": task}),
             names[0]: b if turned else a,

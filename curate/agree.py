@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from curate.count_patterns import Counted, Packing, count_both, count_patterns, packing, without_annotators
+from curate.leave_out import leave_out
 from curate.observed import Scale
 from data.agreement import Level, patterns
 from data.coincidence import MAX_VALUES, Design, design
 from data.cross_agreement import TOO_FEW as TOO_FEW_FOR_TWO
 from data.cross_agreement import cross_alpha
-from data.intervals import TOO_FEW, Measured, measure
+from data.intervals import NONE, TOO_FEW, Measured, measure
 from data.records import content_id
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class Question(NamedTuple):
 
 
 MOST_LEFT_OUT = 50
-"""Annotators up to whom each is left out in turn where the values are too many to count each."""
+"""Annotators up to whom alpha without each has an interval; beyond, and within slices, it is the value alone."""
+SLICED = 5
+"""A slice takes one of so many replicates of the bootstrap that the whole takes."""
 Step = Callable[[int], None]
 Row = dict[str, Any]
 
@@ -94,14 +97,39 @@ def _group(
     packed = packing(len(scale.names), annotators)
     rows: list[Row] = []
     about = {"criterion": scale.criterion, "who": who, "resampled": "prompts" if clustered else "units"}
+    fewer = question._replace(replicates=question.replicates // SLICED)
     for part, key in (("all", "''"), *((name, name) for name in slices)):
         of = f"(SELECT *, unnest(tags) AS tag FROM {source})" if part == "tag" else source
-        for value, counted in count_patterns(con, of, packed, key=key, blocks=clustered).items():
-            rows += _measured(counted, scale, {**about, "slice": part, "key": value, "left_out": None}, question)
-    if question.leave_out and annotators > 2:
+        found = count_patterns(con, of, packed, key=key, blocks=clustered)
+        for value, counted in found.items():
+            named = {**about, "slice": part, "key": value, "left_out": None}
+            rows += _measured(counted, scale, named, question if part == "all" else fewer)
+        if question.leave_out and annotators > 2 and (part != "all" or annotators > MOST_LEFT_OUT):
+            rows += _left_out(con, of, packed, scale, {**about, "slice": part}, key, question)
+    if question.leave_out and 2 < annotators <= MOST_LEFT_OUT:
         for name, counted in _without(con, source, packed, clustered):
             named = {**about, "slice": "all", "key": "", "left_out": name}
             rows += _measured(counted, scale, named, question._replace(replicates=0))
+    return rows
+
+
+def _left_out(
+    con: "Connection", source: str, packed: Packing, scale: Scale, about: Row, key: str, question: Question
+) -> list[Row]:
+    """Alpha without each annotator of each slice in turn; the value alone."""
+    names = dict(con.execute("SELECT id, name FROM observed_annotators").fetchall())
+    level = level_of(scale, question)
+    numbers = None if scale.numbers is None else np.asarray(scale.numbers)
+    rows = []
+    for value, left in leave_out(con, source, packed, level, numbers, key=key).items():
+        if len(left.annotators) < 3:
+            continue
+        for place, annotator in enumerate(left.annotators.tolist()):
+            alpha, units = float(left.values["alpha"][place]), int(left.units[place])
+            why = None if np.isfinite(alpha) else "one value only" if units else "no pairable unit"
+            found = Measured(alpha if why is None else None, why, units, int(left.ratings[place]), units, NONE, NONE)
+            named = {**about, "key": value, "left_out": names[annotator]}
+            rows.append(row_of("alpha", found, level, named, question) | {"verdict": None, "needed": None})
     return rows
 
 

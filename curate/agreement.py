@@ -3,9 +3,11 @@
     python -m curate.agreement labels.csv --level ordinal
     python -m curate.agreement --project NAME
     python -m curate.agreement SNAPSHOT --project NAME
+    python -m curate.agreement EXPORT/audit/judgments.jsonl
 
-From plain tables (columns unit, annotator, value; CSV, TSV, JSONL, Parquet), from the store, or
-from a snapshot of it: Krippendorff's alpha, percent agreement, Gwet's AC1, and Kendall's W for
+From plain tables (columns unit, annotator, value, or with --comparisons item_a, item_b, winner,
+annotator; CSV, TSV, JSONL, Parquet), from the store, from a snapshot of it, or from the judgments
+of an export: Krippendorff's alpha, percent agreement, Gwet's AC1, and Kendall's W for
 rankings. Intervals come from resampling what was judged, never who judged it: the jackknife, and
 the bootstrap beside it. Writes DIR/data/agreement.jsonl, a row for each measure and slice, and
 DIR/report.html with charts.
@@ -17,11 +19,16 @@ from typing import Any
 from data.command import add_json, add_store, finish, parser, store_url
 from data.errors import CheckFailed, NotEnough, exit_status
 
+COLUMNS = {"labels": ("unit", "annotator", "value"), "comparisons": ("item_a", "item_b", "winner", "annotator")}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Read the flags, measure, print the summary."""
     p = parser(__doc__, "python -m curate.agreement")
-    p.add_argument("input", nargs="*", type=Path, metavar="FILE", help="plain tables, or one snapshot's folder")
+    p.add_argument(
+        "input", nargs="*", type=Path, metavar="FILE", help="plain tables, one snapshot or export, or judgments"
+    )
+    p.add_argument("--comparisons", action="store_true", help="the tables hold comparisons of two items")
     p.add_argument("--project", metavar="NAME", help="the project in the store or snapshot")
     p.add_argument("--out", type=Path, metavar="DIR", help="the folder to write (default: in the workspace)")
     p.add_argument("--force", action="store_true", help="put it in the place of a former one")
@@ -32,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--unit", default="unit", metavar="COLUMN", help="what was judged (default: unit)")
     p.add_argument("--annotator", default="annotator", metavar="COLUMN", help="who judged (default: annotator)")
     p.add_argument("--value", default="value", metavar="COLUMN", help="the judgment (default: value)")
+    for name in ("item_a", "item_b", "winner"):
+        p.add_argument(f"--{name.replace('_', '-')}", default=name, metavar="COLUMN", help=f"column of {name}")
     p.add_argument("--threshold", type=float, default=0.8, help="alpha to reach (default: 0.8)")
     p.add_argument("--confidence", type=float, default=0.95, help="of the intervals (default: 0.95)")
     p.add_argument("--replicates", type=int, default=10_000, help="of the bootstrap (default: 10000)")
@@ -54,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         workspace=args.workspace,
         level=args.level,
         values=None if args.values is None else [v.strip() for v in args.values.split(",")],
-        columns={"unit": args.unit, "annotator": args.annotator, "value": args.value},
+        columns={name: getattr(args, name) for name in COLUMNS["comparisons" if args.comparisons else "labels"]},
         threshold=args.threshold,
         confidence=args.confidence,
         replicates=args.replicates,
@@ -63,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         check=args.check,
         threads=args.threads,
         memory_mb=args.memory,
+        comparisons=args.comparisons,
     )
     summary = run(wanted, replace=args.force)
     told = summary if args.json else {k: v for k, v in summary.items() if k not in ("alphas", "verdicts")}

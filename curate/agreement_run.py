@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.agree import Question, agree
-from curate.observed import Repeats, Scale, observe_labels, observe_snapshot, settle_repeats
+from curate.bare import bare_judgments, open_judgments
+from curate.observed import (
+    Repeats,
+    Scale,
+    observe_comparisons,
+    observe_labels,
+    observe_snapshot,
+    settle_repeats,
+)
 from data.command import progress
 from data.errors import BadInput
 from data.manifest import MANIFEST
@@ -37,6 +45,8 @@ class Wanted(NamedTuple):
     check: bool
     threads: int | None
     memory_mb: int | None
+    comparisons: bool = False
+    """The plain tables hold comparisons of two items."""
 
 
 def run(wanted: Wanted, *, replace: bool = False) -> dict[str, Any]:
@@ -51,18 +61,21 @@ def run(wanted: Wanted, *, replace: bool = False) -> dict[str, Any]:
     from data.folder import write_folder
 
     question = _question(wanted)
-    plain = bool(wanted.inputs) and not _is_snapshot(wanted.inputs)
+    bare = bare_judgments(wanted.inputs)
+    plain = bool(wanted.inputs) and bare is None and not _is_snapshot(wanted.inputs)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime()) + f"-{time.time_ns() // 1000 % 1_000_000:06d}"
     out = wanted.out or wanted.workspace / "agreement" / stamp
     config = {**question._asdict(), "values": wanted.values, **({"columns": wanted.columns} if plain else {})}
     with write_folder(out, "agreement", config, replace=replace) as folder:
         with engine(wanted.threads, wanted.memory_mb) as con:
-            scales, told = _plain(con, wanted, folder) if plain else _snapshot(con, wanted, folder)
+            scales, told = _read(con, wanted, folder, plain, bare)
             _check_level(scales, question.level)
             repeats = settle_repeats(con)
             _write_repeats(con, folder, repeats)
             groups = len(scales) * (1 if plain else 2)
             with progress("measuring agreement", total=groups) as step:
+                if plain:
+                    told |= _level_hint(scales[0], question)
                 rows = agree(con, scales, question, plain, step)
                 if any(scale.criterion == "ranking" for scale in scales):
                     rows += rankings_agree(con, question)
@@ -109,20 +122,41 @@ def _is_snapshot(inputs: list[Path]) -> bool:
     return False
 
 
-def _plain(con: "Connection", wanted: Wanted, folder: "Folder") -> tuple[list[Scale], dict[str, Any]]:
-    from curate.tables import read_labels, read_tally
-
+def _read(
+    con: "Connection", wanted: Wanted, folder: "Folder", plain: bool, bare: Path | None
+) -> tuple[list[Scale], dict[str, Any]]:
+    """Make observed of whatever was named; the scales, and what to tell of the reading."""
+    if bare is None:
+        return _plain(con, wanted, folder) if plain else _snapshot(con, wanted, folder)
+    if wanted.values is not None:
+        raise BadInput("--values orders a plain table's values; the scales of judgments have their own order")
     with folder.lines("audit/rejected.jsonl") as rejected:
-        labels = read_labels(con, wanted.inputs, **wanted.columns, rejected=rejected.add)
+        refused: list[dict[str, Any]] = []
+        project = open_judgments(con, bare, refused.append)
+        for row in refused:
+            rejected.add(row)
+    with bare.open("rb") as file:
+        folder.inputs[bare.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return observe_snapshot(con, project), {"judgments": str(bare), **({"rejected": len(refused)} if refused else {})}
+
+
+def _plain(con: "Connection", wanted: Wanted, folder: "Folder") -> tuple[list[Scale], dict[str, Any]]:
+    from curate.tables import read_comparisons, read_labels, read_tally
+
+    read = read_comparisons if wanted.comparisons else read_labels
+    with folder.lines("audit/rejected.jsonl") as rejected:
+        labels = read(con, wanted.inputs, **wanted.columns, rejected=rejected.add)
     for path in wanted.inputs:
         with path.open("rb") as file:
             folder.inputs[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
     tally = read_tally(con, labels)
-    told: dict[str, Any] = {"labels": sum(one.rows for one in tally)}
+    told: dict[str, Any] = {"comparisons" if wanted.comparisons else "labels": sum(one.rows for one in tally)}
     for name in ("missing", "rejected"):
         count = sum(getattr(one, name) for one in tally)
         told.update({name: count} if count else {})
-    return observe_labels(con, labels, wanted.values), told
+    if wanted.comparisons and wanted.values is not None:
+        raise BadInput("--values orders the values of labels; of two items one wins, the other, or neither")
+    return observe_comparisons(con, labels) if wanted.comparisons else observe_labels(con, labels, wanted.values), told
 
 
 def _snapshot(con: "Connection", wanted: Wanted, folder: "Folder") -> tuple[list[Scale], dict[str, Any]]:
@@ -167,6 +201,16 @@ def _check_level(scales: list[Scale], level: "Level | None") -> None:
             )
 
 
+def _level_hint(scale: Scale, question: Question) -> dict[str, str]:
+    """What to ask where numbers are taken as names, which nobody asked for."""
+    if question.level is not None or scale.ordered or scale.numbers is None or len(scale.names) < 3:
+        return {}
+    apt = "interval" if len(scale.names) > 12 else "ordinal"
+    return {
+        "level": f"nominal: the {len(scale.names)} numbers count as names; --level {apt} counts near as nearly right"
+    }
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -180,8 +224,8 @@ def _write_repeats(con: "Connection", folder: "Folder", repeats: Repeats) -> Non
     if not repeats.pairs:
         return
     rows = con.execute(
-        "SELECT r.unit, a.name, r.judgments, r.value IS NOT NULL FROM repeats r"
-        " JOIN observed_annotators a ON a.id = r.annotator ORDER BY 1, 2"
+        "SELECT coalesce(u.name, r.unit::VARCHAR), a.name, r.judgments, r.value IS NOT NULL FROM repeats r"
+        " JOIN observed_annotators a ON a.id = r.annotator LEFT JOIN observed_units u ON u.id = r.unit ORDER BY 1, 2"
     ).fetchall()
     names = ("unit", "annotator", "judgments", "counted_once")
     folder.write("audit/repeats.jsonl", (dict(zip(names, row, strict=True)) for row in rows))
@@ -219,10 +263,16 @@ def overview(rows: list[dict[str, Any]], plain: bool) -> dict[str, Any]:
     return {**lines, **_extremes(rows), "alphas": alphas, "verdicts": verdicts}
 
 
+MEANT = {
+    "one value only": "one value only was given, so nothing tells agreement from chance",
+    "no pairable unit": "no unit was judged by two annotators",
+}
+
+
 def _line(row: dict[str, Any]) -> str:
     """A measure in words: value, interval, verdict, what it stands on."""
     if row["value"] is None:
-        return f"no answer: {row['why']}"
+        return f"no answer: {MEANT.get(row['why'], row['why'])}"
     text = f"{row['value']:.4f}"
     if row["low"] is not None:
         text += f" [{row['low']:.4f}, {row['high']:.4f}]"

@@ -39,16 +39,16 @@ class Believed(NamedTuple):
 
 def believe(con: "Connection", project: str, rules: Rules) -> Believed | None:
     """Fit the model of `rules.aggregate` to the tables of curate/frames.py; None where no two are compared."""
+    from curate.casting import ballots, cast_ballots
     from curate.skill import judge_pairs
-    from curate.votes import choices_of, compare, pair_votes, voters
+    from curate.votes import choices_of, pair_votes
     from data.rankings import plackett_luce
 
-    compare(con, project, [KINDS[word] for word in rules.sources], rules.criterion)
-    pairs, votes = pair_votes(con)
+    cast = ballots(con, cast_ballots(con, project, rules.criterion), [KINDS[word] for word in rules.sources])
+    voice = _voice(cast.kinds, rules)
+    pairs, votes = pair_votes(cast, voice)
     if not pairs.first:
         return None
-    names, kinds = voters(con)
-    votes = votes._replace(weight=votes.weight * _loudness(kinds, rules)[votes.annotator])
     found = judge_pairs(
         votes,
         len(pairs.first),
@@ -56,24 +56,22 @@ def believe(con: "Connection", project: str, rules: Rules) -> Believed | None:
         prior=float(rules.prior),
         smoothing=float(rules.smoothing),
     )
-    choices = choices_of(con)
+    choices = choices_of(cast, voice)
     worths = plackett_luce(
         choices.sizes, choices.task, choices.available, choices.chosen, choices.weight, prior=float(rules.prior)
     )
-    placed = con.execute(
-        "SELECT r.task, r.response FROM responses r JOIN played p ON p.task = r.task ORDER BY p.id, r.place"
-    ).fetchall()
-    rows: dict[str, dict[str, Any]] = {task: {"task_id": task, "pairs": [], "scores": {}} for task in choices.tasks}
-    for (task, response), strength in zip(placed, worths.strength.tolist(), strict=True):
-        rows[task]["scores"][response] = _rounded(strength)
+    rows: dict[str, dict[str, Any]] = {task: {"task_id": task, "pairs": [], "scores": {}} for task in cast.tasks}
+    start, strength = cast.start.tolist(), worths.strength.tolist()
+    for task, begin, end in zip(cast.tasks, start[:-1], start[1:], strict=True):
+        rows[task]["scores"] = dict(zip(cast.responses[begin:end], map(_rounded, strength[begin:end]), strict=True))
     for task, a, b, p in zip(pairs.group, pairs.first, pairs.second, found.model.tolist(), strict=True):
         if rules.aggregate == "plackett-luce":
             p = 1 / (1 + exp(rows[task]["scores"][b] - rows[task]["scores"][a]))
         rows[task]["pairs"].append({"first": a, "second": b, "probability": _rounded(p)})
-    return Believed([rows[task] for task in sorted(rows)], found, names, kinds)
+    return Believed([rows[task] for task in sorted(rows)], found, cast.annotators, cast.kinds)
 
 
-def _loudness(kinds: list[str], rules: Rules) -> Any:
+def _voice(kinds: list[str], rules: Rules) -> Any:
     """How many votes one judgment of each annotator is."""
     import numpy as np
 

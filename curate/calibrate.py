@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     p = parser(__doc__, "python -m curate.calibrate")
     p.add_argument("files", nargs="*", type=Path, metavar="FILE", help="comparisons: CSV, TSV, JSONL or Parquet")
     p.add_argument("--project", metavar="NAME", help="the project whose model judges are held against its people")
-    p.add_argument("--snapshot", type=Path, metavar="DIR", help="read the project from this snapshot")
+    p.add_argument("--snapshot", type=Path, metavar="DIR", help="a snapshot, an export, or its judgments.jsonl")
     p.add_argument("--judge", metavar="ID", help="the judge's annotator id (default: every model of the project)")
     p.add_argument("--least", type=int, default=50, help="comparisons in common that are needed (default: 50)")
     p.add_argument("--criterion", help="compare rated responses by their rating on this criterion")

@@ -9,8 +9,9 @@ A judge with too few comparisons in common with people is named, not measured.
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from curate.casting import ballots, cast_ballots
 from curate.judges import Overlap, agreement, biases, calibration, overlap, part, sides
-from curate.votes import Pairs, PairVotes, compare, comparison_votes, pair_votes, voters
+from curate.votes import PairVotes, comparison_votes, pair_votes
 from data.errors import NotEnough, NotThere, nearest, one_line
 
 if TYPE_CHECKING:
@@ -18,45 +19,83 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.engine import Connection
+    from curate.judges import Floats, Ints
     from data.folder import Folder
+
+
+class Judged(NamedTuple):
+    """Judges held against people; nothing of it is written yet."""
+
+    rows: list[dict[str, Any]]
+    slices: list[dict[str, Any]]
+    short: dict[str, int]
+    """Judges with too few comparisons in common with people, and how many they have."""
+    least: int
 
 
 class _Material(NamedTuple):
     """Votes, and who is a judge."""
 
-    pairs: Pairs
     votes: PairVotes
     names: list[str]
     people: list[int]
     judges: list[int]
-    lengths: dict[str, int]
-    """Characters of each response, by task and response id; empty for plain tables."""
-    slices: dict[str, list[str]]
-    """Task id to the slices it lies in."""
+    task: "Ints"
+    """Of each pair."""
+    longer: "Floats"
+    """Of each pair: characters of the first less those of the second; 0 where they are not known."""
+    slices: list[list[str]]
+    """Of each task."""
 
 
-def fill_project(
-    con: "Connection", folder: "Folder", project: str, judge: str | None, least: int, criterion: str | None
-) -> dict[str, Any]:
-    """Hold the model judges of a project against its people; returns the summary."""
-    compare(con, project, ("model", "person"), criterion)
-    pairs, votes = pair_votes(con)
-    names, kinds = voters(con)
-    lengths = con.execute(
-        "SELECT task || ' ' || response, length(text) FROM responses WHERE task IN (SELECT task FROM duels)"
+def judge_project(
+    con: "Connection",
+    project: str,
+    judge: str | None = None,
+    least: int = 50,
+    criterion: str | None = None,
+    *,
+    cast: int | None = None,
+) -> Judged:
+    """The model judges of a project held against its people, out of the views of a snapshot; writes nothing.
+
+    Args:
+        judge: one judge's annotator id; None takes all.
+        least: comparisons in common that a judge needs.
+        cast: what curate.casting.cast_ballots returned, where it was called for this project and criterion.
+
+    Raises:
+        NotThere: no such judge. NotEnough: no judge has that much in common with people.
+    """
+    made = ballots(con, cast_ballots(con, project, criterion) if cast is None else cast, ("model", "person"))
+    pairs, votes = pair_votes(made)
+    names, kinds = made.annotators, made.kinds
+    long = con.execute(
+        "SELECT length(r.text)::DOUBLE AS n FROM responses r JOIN cast_tasks t USING (task)"
+        " WHERE t.id IN (SELECT task FROM _used) ORDER BY t.id, r.response"
+    ).fetchnumpy()["n"]
+    rows = con.execute(
+        "SELECT kind, language, tags FROM cast_tasks WHERE id IN (SELECT task FROM _used) ORDER BY id"
     ).fetchall()
-    rows = con.execute("SELECT task, kind, language, tags FROM tasks WHERE task IN (SELECT task FROM duels)").fetchall()
-    slices = {
-        task: [f"kind: {kind}", *([f"language: {language}"] if language else []), *(f"tag: {tag}" for tag in tags)]
-        for task, kind, language, tags in rows
-    }
+    slices = [
+        [f"kind: {kind}", *([f"language: {language}"] if language else []), *(f"tag: {tag}" for tag in tags)]
+        for kind, language, tags in rows
+    ]
     judges = [i for i, kind in enumerate(kinds) if kind == "model" and judge in (None, names[i])]
     if judge is not None and not judges:
         known = [name for name, kind in zip(names, kinds, strict=True) if kind == "model"]
         raise NotThere(f"--judge: no model '{one_line(judge, 80)}' compared anything{_known(judge, known)}")
     people = [i for i, kind in enumerate(kinds) if kind == "person"]
-    material = _Material(pairs, votes, names, people, judges, dict(lengths), slices)
-    return _fill(folder, f"The judges of {project}", material, least) | {"project": project}
+    longer = long[pairs.one] - long[pairs.two]
+    return _held(_Material(votes, names, people, judges, pairs.task, longer, slices), least)
+
+
+def fill_project(
+    con: "Connection", folder: "Folder", project: str, judge: str | None, least: int, criterion: str | None
+) -> dict[str, Any]:
+    """Hold the model judges of a project against its people and write the folder; returns the summary."""
+    found = judge_project(con, project, judge, least, criterion)
+    return write_judged(folder, f"The judges of {project}", found) | {"project": project}
 
 
 def fill_comparisons(
@@ -67,7 +106,9 @@ def fill_comparisons(
     judge: str,
     least: int,
 ) -> dict[str, Any]:
-    """Hold one annotator of plain tables against all others; returns the summary."""
+    """Hold one annotator of plain tables against all others and write the folder; returns the summary."""
+    import numpy as np
+
     from curate.tables import read_comparisons
 
     with folder.lines("audit/rejected.jsonl") as rejected:
@@ -76,9 +117,10 @@ def fill_comparisons(
     if judge not in names:
         raise NotThere(f"--judge: no annotator is named '{one_line(judge, 80)}'{_known(judge, names)}")
     place = names.index(judge)
-    pairs = pairs._replace(group=[f"{a}\0{b}" for a, b in zip(pairs.first, pairs.second, strict=True)])
     people = [i for i in range(len(names)) if i != place]
-    return _fill(folder, "The judge", _Material(pairs, votes, names, people, [place], {}, {}), least)
+    count = len(pairs.first)
+    material = _Material(votes, names, people, [place], pairs.task, np.zeros(count), [[] for _ in range(count)])
+    return write_judged(folder, "The judge", _held(material, least))
 
 
 def _known(word: str, known: list[str]) -> str:
@@ -87,54 +129,44 @@ def _known(word: str, known: list[str]) -> str:
     )
 
 
-def _fill(folder: "Folder", title: str, material: _Material, least: int) -> dict[str, Any]:
-    import numpy as np
-
-    pairs = material.pairs
-    number = {task: i for i, task in enumerate(sorted(set(pairs.group)))}
-    tasks = sorted(number)
-    group = np.array([number[task] for task in pairs.group], dtype=np.int64)
-    longer = np.array(
-        [
-            material.lengths.get(f"{task} {a}", 0) - material.lengths.get(f"{task} {b}", 0)
-            for task, a, b in zip(pairs.group, pairs.first, pairs.second, strict=True)
-        ],
-        dtype=np.float64,
-    )
+def _held(material: _Material, least: int) -> Judged:
     rows, sliced, short = [], [], {}
     for judge in material.judges:
-        found = overlap(material.votes, group, longer, judge, material.people)
+        found = overlap(material.votes, material.task, material.longer, judge, material.people)
         name = material.names[judge]
         if len(found.pair) < least:
             short[name] = len(found.pair)
             continue
         told = sides(material.votes, judge)
         rows.append({"judge": name, **agreement(found), **calibration(found), **biases(found, told)})
-        sliced += _slices(name, found, tasks, material.slices, least)
+        sliced += _slices(name, found, material.slices, least)
     if not rows:
         why = ", ".join(f"{one_line(name, 40)} has {n:,}" for name, n in sorted(short.items())) or "no judge is a model"
         raise NotEnough(
             f"not enough overlap: {least:,} comparisons judged by people and by the judge are needed, {why};"
             " let people judge more of the same tasks, or lower --least"
         )
-    folder.write("data/judges.jsonl", rows)
-    if sliced:
-        folder.write("data/slices.jsonl", sliced)
-    folder.write_text("report.md", _report(title, rows, sliced, short, least))
+    return Judged(rows, sliced, short, least)
+
+
+def write_judged(folder: "Folder", title: str, found: Judged) -> dict[str, Any]:
+    """Write data/judges, data/slices and the report; returns the summary."""
+    folder.write("data/judges.jsonl", found.rows)
+    if found.slices:
+        folder.write("data/slices.jsonl", found.slices)
+    folder.write_text("report.md", _report(title, found.rows, found.slices, found.short, found.least))
     return {
-        "judges": len(rows),
-        "comparisons": {row["judge"]: row["comparisons"] for row in rows},
-        "findings": [line for row in rows for line in _lines(row)],
-        "too_few": [f"{name}: {n} comparisons in common with people" for name, n in sorted(short.items())],
+        "judges": len(found.rows),
+        "comparisons": {row["judge"]: row["comparisons"] for row in found.rows},
+        "findings": [line for row in found.rows for line in _lines(row)],
+        "too_few": [f"{name}: {n} comparisons in common with people" for name, n in sorted(found.short.items())],
     }
 
 
-def _slices(
-    name: str, found: Overlap, tasks: list[str], slices: dict[str, list[str]], least: int
-) -> list[dict[str, Any]]:
+def _slices(name: str, found: Overlap, slices: list[list[str]], least: int) -> list[dict[str, Any]]:
     import numpy as np
 
-    of = [slices.get(tasks[g], []) for g in found.group.tolist()]
+    of = [slices[g] for g in found.group.tolist()]
     rows: list[dict[str, Any]] = []
     for word in sorted({s for inside in of for s in inside}):
         mask = np.array([word in inside for inside in of])

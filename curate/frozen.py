@@ -53,7 +53,7 @@ _READ = {
 }
 
 # What each Parquet table is made of, from the tables above (named as there) once DuckDB holds them.
-_MAKE = {
+MAKE = {
     "projects": "SELECT * FROM raw_projects ORDER BY project",
     "tasks": """
         SELECT task, project, record->>'$.kind' AS kind, record->>'$.prompt.id' AS prompt,
@@ -116,7 +116,7 @@ def freeze(con: "Connection", url: str, folder: "Folder") -> dict[str, int]:
     if not heads:
         raise NotThere("this store holds no project yet; annotate.load makes one")
     folder.inputs["ledger"] = {project: {"seq": seq, "hash": head} for project, seq, head in heads}
-    return {name: _write(con, sql, folder.path / "data" / f"{name}.parquet") for name, sql in _MAKE.items()}
+    return {name: _write(con, sql, folder.path / "data" / f"{name}.parquet") for name, sql in MAKE.items()}
 
 
 def _write(con: "Connection", sql: str, path: Path) -> int:

@@ -107,28 +107,38 @@ def agreement(found: Overlap) -> dict[str, Any]:
     import numpy as np
 
     from data.calibration import cohen_kappa, mean_by_group
-    from data.resampling import alpha_jackknife
-    from data.stats import krippendorff_alpha
 
     people, judge = _side(found.people), _side(found.judge)
     rows = np.zeros((len(people), 3), dtype=np.int64)
     for column in (people, judge):
         rows[np.arange(len(rows)), column] += 1
-    groups: list[Any] = found.group.tolist()
-    whole, ends = krippendorff_alpha(rows), alpha_jackknife(rows, groups=groups)
     same = np.where(judge == 1, 0.5, np.where(judge == 0, found.people, 1 - found.people))
     among = np.rint(found.counts).astype(np.int64)
-    several = among.sum(axis=1) >= 2
-    ceiling, ceiling_ends = krippendorff_alpha(among), alpha_jackknife(among, groups=groups)
     return {
         "comparisons": len(people),
-        "tasks": len(set(groups)),
-        "alpha": _rounded(whole.value, ends.low, ends.high, whole.why),
+        "tasks": len(set(found.group.tolist())),
+        "alpha": alpha_of(rows, found.group),
         "kappa": _spelled(cohen_kappa(people, judge, found.group, 3)),
         "agreement": _spelled(mean_by_group(same, found.group)),
-        "people_alpha": _rounded(ceiling.value, ceiling_ends.low, ceiling_ends.high, ceiling.why)
-        | {"comparisons": int(several.sum())},
+        "people_alpha": alpha_of(among, found.group) | {"comparisons": int((among.sum(axis=1) >= 2).sum())},
     }
+
+
+def alpha_of(counts: "Ints", groups: "Ints") -> dict[str, Any]:
+    """Nominal alpha of rows of counts with the jackknife's interval over groups."""
+    import numpy as np
+
+    from data.coincidence import design
+    from data.intervals import TOO_FEW, measure
+
+    counts, groups = counts[counts.sum(axis=1) > 0], groups[counts.sum(axis=1) > 0]
+    if not len(counts):
+        return {"value": None, "low": None, "high": None, "why": "no pairable unit"}
+    _, place = np.unique(groups, return_inverse=True)
+    found = measure(design(counts, np.ones(len(counts), np.int64), place), "nominal", replicates=0)["alpha"]
+    why = found.why or (f"too few: {found.blocks} tasks of at least {TOO_FEW}" if found.blocks < TOO_FEW else None)
+    ends = (None, None) if why else found.jackknife[:2]
+    return {"value": found.value, "low": ends[0], "high": ends[1], **({"why": why} if why else {})}
 
 
 def calibration(found: Overlap) -> dict[str, Any]:
@@ -193,7 +203,3 @@ def part(found: Overlap, rows: "NDArray[np.bool_]") -> Overlap:
 
 def _spelled(estimate: "Estimate") -> dict[str, Any]:
     return {key: value for key, value in estimate._asdict().items() if key != "why" or value is not None}
-
-
-def _rounded(value: float | None, low: float | None, high: float | None, why: str | None) -> dict[str, Any]:
-    return {"value": value, "low": low, "high": high, **({"why": why} if why else {})}

@@ -12,6 +12,7 @@ rules stay out.
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from curate.casting import MOST, cast_ballots
 from curate.engine import number_names
 from data.errors import NotEnough
 
@@ -20,14 +21,7 @@ if TYPE_CHECKING:
 
 SIDES = ("first", "tie", "second")
 
-_COUNTS = (
-    "j.state = 'counted' AND NOT j.superseded AND j.verdict = 'answered' AND j.purpose IN ('label', 'import')"
-    " AND NOT t.gold AND j.annotator_kind IN ('person', 'model')"
-)
-_WINNER = (
-    "CASE WHEN choice = 'A' OR (choice IS NULL AND probability > 0.5) THEN shown[1]"
-    " WHEN choice = 'B' OR (choice IS NULL AND probability < 0.5) THEN shown[2] END"
-)
+_COUNTS = "counted AND NOT t.gold AND annotator_kind IN ('person', 'model')"
 
 
 class Scale(NamedTuple):
@@ -83,71 +77,105 @@ def observe_labels(con: "Connection", labels: str, order: list[str] | None = Non
         f" NULL::VARCHAR AS guideline, NULL::VARCHAR AS month, []::VARCHAR[] AS tags FROM {labels}"
     )
     con.execute(f"CREATE OR REPLACE VIEW observed_annotators AS SELECT * FROM {labels}_annotators")
+    con.execute(f"CREATE OR REPLACE VIEW observed_units AS SELECT * FROM {labels}_units")
     return [Scale("value", names, numbers, order is not None)]
 
 
-def observe_snapshot(con: "Connection", project: str) -> list[Scale]:
+def observe_comparisons(con: "Connection", table: str) -> list[Scale]:
+    """Name a plain table of comparisons (curate.tables.read_comparisons) as observed; a unit is two items that met.
+
+    Which of the two is called the first is drawn by a hash of their names, so that a strong item is not always it.
+    """
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE _met AS SELECT (row_number() OVER (ORDER BY a, b) - 1)::INTEGER AS id, a, b,"
+        f" x.name || ' / ' || y.name AS name, md5(x.name || chr(0) || y.name) < '8' AS turned"
+        f" FROM (SELECT DISTINCT least(item_a, item_b) AS a, greatest(item_a, item_b) AS b FROM {table})"
+        f" JOIN {table}_items x ON x.id = a JOIN {table}_items y ON y.id = b"
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE observed AS SELECT 'value' AS criterion, m.id AS unit, m.id AS block, annotator,"
+        " CASE WHEN winner = 0 THEN 1 WHEN (winner = 1) = ((item_a = m.a) <> turned) THEN 0 ELSE 2 END AS value,"
+        " TRUE AS person, NULL::VARCHAR AS language, NULL::VARCHAR AS kind, NULL::VARCHAR AS guideline,"
+        f" NULL::VARCHAR AS month, []::VARCHAR[] AS tags FROM {table}"
+        " JOIN _met m ON m.a = least(item_a, item_b) AND m.b = greatest(item_a, item_b)"
+    )
+    con.execute(f"CREATE OR REPLACE TEMP VIEW observed_annotators AS SELECT * FROM {table}_annotators")
+    con.execute("CREATE OR REPLACE TEMP VIEW observed_units AS SELECT id, name FROM _met")
+    return [Scale("value", list(SIDES), None, False)]
+
+
+def observe_snapshot(con: "Connection", project: str, *, cast: int | None = None) -> list[Scale]:
     """Make observed from an opened snapshot (curate.frozen.open_snapshot); the criteria that were judged, by name.
+
+    Args:
+        cast: what curate.casting.cast_ballots returned, where it was called for this project.
 
     Raises:
         NotEnough: the project has no judgment that counts.
     """
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE _usable AS SELECT j.judgment, j.task, j.annotator, j.choice, j.probability,"
-        " j.ranking, j.shown, t.prompt, j.annotator_kind = 'person' AS person, t.language, t.kind, t.tags,"
-        " j.guideline_version AS guideline,"
-        " coalesce(left(j.submitted_at, 7), strftime(make_timestamp(j.at_ms * 1000), '%Y-%m')) AS month"
-        f" FROM judgments j JOIN tasks t USING (task) WHERE j.project = ? AND {_COUNTS}",
-        [project],
-    )
-    facts = "u.prompt, u.annotator, u.person, u.language, u.kind, u.guideline, u.month, u.tags"
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE placed AS SELECT u.judgment, u.task, r.response, r.place, t.tier, "
-        + facts
-        + " FROM ("
-        " SELECT judgment, unnest(tiers) AS ids, generate_subscripts(tiers, 1) AS tier FROM"
-        " (SELECT judgment, ranking AS tiers FROM _usable WHERE ranking IS NOT NULL)"
-        ") t JOIN _usable u USING (judgment) JOIN responses r ON r.task = u.task AND list_contains(t.ids, r.response)"
+    most = cast_ballots(con, project) if cast is None else cast
+    number_names(con, "observed_annotators", [("cast_rows", "annotator")])
+    facts = (
+        "a.id AS annotator, annotator_kind = 'person' AS person, t.language, t.kind, c.guideline, c.month, t.tags"
+        " FROM cast_rows c JOIN _asked t ON t.id = c.task JOIN observed_annotators a ON a.name = c.annotator"
     )
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE _said AS SELECT 'choice' AS criterion, u.task AS name,"
-        f" CASE WHEN r.place = 0 THEN 0 WHEN r.place = 1 THEN 2 ELSE 1 END AS value, {facts} FROM _usable u"
-        f" LEFT JOIN responses r ON r.task = u.task AND r.response = {_WINNER}"
-        " WHERE u.ranking IS NULL AND len(u.shown) = 2 AND (u.choice IS NOT NULL OR u.probability IS NOT NULL)"
-        " UNION ALL BY NAME"
-        " SELECT 'ranking' AS criterion, a.task || '/' || a.response || '/' || b.response AS name,"
-        " CASE WHEN a.tier < b.tier THEN 0 WHEN a.tier > b.tier THEN 2 ELSE 1 END AS value,"
-        " a.prompt, a.annotator, a.person, a.language, a.kind, a.guideline, a.month, a.tags"
-        " FROM placed a JOIN placed b ON a.judgment = b.judgment AND a.response < b.response"
-        " UNION ALL BY NAME"
-        f" SELECT 'rating:' || g.criterion AS criterion, g.task || '/' || g.response || '/' || g.criterion AS name,"
-        f" g.value, {facts} FROM ratings g JOIN _usable u USING (judgment)"
+        "CREATE OR REPLACE TEMP TABLE _asked AS SELECT id, task, language, kind, tags, gold, ids, places,"
+        " (dense_rank() OVER (ORDER BY prompt) - 1)::INTEGER AS block FROM cast_tasks"
     )
-    number_names(con, "observed_annotators", [("_said", "annotator")])
-    number_names(con, "_units", [("_said", "name")])
-    number_names(con, "_blocks", [("_said", "prompt")])
-    scales = []
-    for (criterion,) in con.execute("SELECT DISTINCT criterion FROM _said ORDER BY 1").fetchall():
-        if not criterion.startswith("rating:"):
-            scales.append(Scale(criterion, list(SIDES), None, False))
-            continue
-        points = con.execute("SELECT DISTINCT value FROM _said WHERE criterion = ? ORDER BY 1", [criterion]).fetchall()
-        scales.append(Scale(criterion, [str(p) for (p,) in points], [float(p) for (p,) in points], True))
+    couples = [(i, j) for i in range(1, most + 1) for j in range(i + 1, most + 1)]
+    wide = 1 + len(couples)
+    parts = [
+        f"SELECT 'choice' AS criterion, c.task * {wide}::BIGINT AS unit, t.block,"
+        f" (CASE t.places[win] WHEN 0 THEN 0 WHEN 1 THEN 2 ELSE 1 END)::INTEGER AS value, {facts}"
+        f" WHERE {_COUNTS} AND NOT ranked AND len(t.ids) > 0 AND decided"
+    ]
+    parts += [
+        f"SELECT 'ranking', c.task * {wide}::BIGINT + {place}, t.block,"
+        f" CASE WHEN t{i} < t{j} THEN 0 WHEN t{i} > t{j} THEN 2 ELSE 1 END, {facts}"
+        f" WHERE {_COUNTS} AND ranked AND t{i} > 0 AND t{j} > 0"
+        for place, (i, j) in enumerate(couples, 1)
+    ]
+    con.execute(f"CREATE OR REPLACE TEMP TABLE observed AS {' UNION ALL '.join(parts)}")
+    named = [f"SELECT id * {wide}::BIGINT AS id, task AS name FROM _asked"] + [
+        f"SELECT id * {wide}::BIGINT + {place}, task || '/' || ids[{i}] || '/' || ids[{j}] FROM _asked"
+        for place, (i, j) in enumerate(couples, 1)
+    ]
+    con.execute(f"CREATE OR REPLACE TEMP VIEW observed_units AS {' UNION ALL '.join(named)}")
+    scales = [
+        Scale(criterion, list(SIDES), None, False)
+        for (criterion,) in con.execute("SELECT DISTINCT criterion FROM observed ORDER BY 1").fetchall()
+    ]
+    scales += _observe_ratings(con, facts, wide)
     if not scales:
         raise NotEnough(f"'{project}' has no judgment that counts yet; there is nothing to agree on")
-    con.execute("CREATE OR REPLACE TEMP TABLE _points (criterion VARCHAR, value INTEGER, place INTEGER)")
-    places = [(s.criterion, int(n), i) for s in scales if s.numbers for i, n in enumerate(s.names)]
-    if places:
-        con.executemany("INSERT INTO _points VALUES (?, ?, ?)", places)
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE observed AS SELECT s.criterion, u.id AS unit, b.id AS block, a.id AS annotator,"
-        " coalesce(p.place, s.value)::INTEGER AS value, s.person, s.language, s.kind, s.guideline, s.month, s.tags"
-        " FROM _said s JOIN _units u ON u.name = s.name JOIN _blocks b ON b.name = s.prompt"
-        " JOIN observed_annotators a ON a.name = s.annotator"
-        " LEFT JOIN _points p ON p.criterion = s.criterion AND p.value = s.value"
-    )
-    con.execute("DROP TABLE _said; DROP TABLE _usable")
     return scales
+
+
+def _observe_ratings(con: "Connection", facts: str, wide: int) -> list[Scale]:
+    """Add ratings to observed, the value being the place of the points among those that were given."""
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE _given AS SELECT g.judgment, g.response, 'rating:' || g.criterion AS criterion,"
+        " g.value FROM ratings g JOIN cast_rows c USING (judgment) JOIN _asked t ON t.id = c.task"
+        f" WHERE {_COUNTS}"
+    )
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE _points AS SELECT criterion, value,"
+        " (row_number() OVER (PARTITION BY criterion ORDER BY value) - 1)::INTEGER AS place,"
+        " dense_rank() OVER (ORDER BY criterion) - 1 AS number FROM (SELECT DISTINCT criterion, value FROM _given)"
+    )
+    points: dict[str, list[int]] = {}
+    for criterion, value in con.execute("SELECT criterion, value FROM _points ORDER BY number, place").fetchall():
+        points.setdefault(criterion, []).append(value)
+    if points:
+        con.execute(
+            "INSERT INTO observed SELECT p.criterion,"
+            f" (SELECT count(*) * {wide} FROM cast_tasks)::BIGINT"
+            f" + (c.task * {MOST}::BIGINT + list_position(t.ids, g.response) - 1) * {len(points)} + p.number,"
+            f" t.block, p.place, {facts} JOIN _given g USING (judgment) JOIN _points p USING (criterion, value)"
+            f" WHERE {_COUNTS} AND list_position(t.ids, g.response) IS NOT NULL"
+        )
+    return [Scale(c, [str(p) for p in given], [float(p) for p in given], True) for c, given in points.items()]
 
 
 def settle_repeats(con: "Connection") -> Repeats:

@@ -4,10 +4,9 @@ Tasks whose rankings are the same up to who gave them are one pattern, so each i
 """
 
 from collections import Counter
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from curate.agree import SLICES, WHO, Question, row_of, seed_of
+from curate.agree import SLICED, SLICES, WHO, Question, row_of, seed_of
 from data.concordance import Ranks, mean_concordance
 
 if TYPE_CHECKING:
@@ -15,13 +14,20 @@ if TYPE_CHECKING:
 
 
 def rankings_agree(con: "Connection", question: Question) -> list[dict[str, Any]]:
-    """Rows of Kendall's W for people and for models, overall and by slice, from the table `placed`.
+    """Rows of Kendall's W for people and for models, overall and by slice, from what observe_snapshot cast.
 
     An annotator who ranked a task more than once is left out of it.
     """
+    row = con.execute("SELECT coalesce(max(size), 0) FROM cast_tasks").fetchone()
+    assert row is not None
+    ranks = ", ".join(f"CASE WHEN t{k} > 0 THEN t{k} ELSE -1 END" for k in range(1, int(row[0]) + 1))
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE _ranked AS SELECT * FROM placed ANTI JOIN (SELECT task, annotator FROM placed"
-        " GROUP BY task, annotator HAVING count(DISTINCT judgment) > 1) USING (task, annotator)"
+        "CREATE OR REPLACE TEMP TABLE _ranked AS SELECT task, person, language, kind, tags, guideline, month, ranks"
+        " FROM (SELECT c.task, c.annotator_kind = 'person' AS person, t.language, t.kind, t.tags, c.guideline, c.month,"
+        f" list_slice([{ranks}], 1, len(t.ids)) AS ranks,"
+        " count(*) OVER (PARTITION BY c.task, c.annotator) AS often"
+        " FROM cast_rows c JOIN cast_tasks t ON t.id = c.task"
+        " WHERE c.ranked AND counted AND NOT t.gold AND annotator_kind IN ('person', 'model')) WHERE often = 1"
     )
     rows = []
     for who, sql in WHO.items():
@@ -31,8 +37,9 @@ def rankings_agree(con: "Connection", question: Question) -> list[dict[str, Any]
             for value, sets in _sets(con, f"(SELECT *, {key} AS key FROM {of} WHERE {sql})").items():
                 named = {**about, "slice": part, "key": value, "left_out": None}
                 seed = seed_of(question.seed, named)
+                often = question.replicates if part == "all" else question.replicates // SLICED
                 found = mean_concordance(
-                    list(sets.items()), replicates=question.replicates, seed=seed, confidence=question.confidence
+                    list(sets.items()), replicates=often, seed=seed, confidence=question.confidence
                 )
                 rows.append(row_of("kendall_w", found, None, named, question))
     con.execute("DROP TABLE _ranked")
@@ -40,15 +47,12 @@ def rankings_agree(con: "Connection", question: Question) -> list[dict[str, Any]
 
 
 def _sets(con: "Connection", source: str) -> dict[str, Counter[Ranks]]:
-    """For each slice the distinct sets of rankings, ranks in the order in which the task lists its responses."""
+    """For each slice the distinct sets of rankings and how many tasks gave each."""
     fetched = con.execute(
-        "SELECT s.key, s.task, s.judgment, list(coalesce(p.tier, -1) ORDER BY r.place) AS ranks"
-        f" FROM (SELECT DISTINCT key, task, judgment FROM {source} WHERE key IS NOT NULL) s"
-        " JOIN responses r ON r.task = s.task"
-        " LEFT JOIN placed p ON p.judgment = s.judgment AND p.place = r.place GROUP BY ALL ORDER BY 1, 2, 3"
+        "SELECT key, sets, count(*) FROM (SELECT key, task, list_sort(list(ranks)) AS sets"
+        f" FROM {source} WHERE key IS NOT NULL GROUP BY key, task) GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     found: dict[str, Counter[Ranks]] = {}
-    for (key, _), rows in groupby(fetched, key=lambda row: (row[0], row[1])):
-        ranks: Ranks = tuple(sorted(tuple(row[3]) for row in rows))
-        found.setdefault(key, Counter())[ranks] += 1
+    for key, rankings, often in fetched:
+        found.setdefault(key, Counter())[tuple(tuple(ranks) for ranks in rankings)] += often
     return found

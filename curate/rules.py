@@ -164,6 +164,10 @@ def _check(rules: Rules) -> None:
         raise BadInput(f"--group-threshold: '{rules.group_threshold}' is not within 0 to 1, such as 0.8")
     if rules.margin < 1:
         raise BadInput(f"--margin: {rules.margin} is below 1 point of the scale")
+    if rules.margin > 1 and rules.aggregate != "votes":
+        raise BadInput(
+            f"--margin goes with counted votes; --aggregate {rules.aggregate} takes any difference of ratings"
+        )
     if rules.min_votes < 1:
         raise BadInput(f"--min-votes: {rules.min_votes} is below 1")
     if rules.per_prompt < 0:

@@ -116,6 +116,8 @@ def judge_labels(
     majority = tally.argmax(axis=1)
     top = tally[np.arange(units), majority]
     even = (tally >= top[:, None] - 1e-9).sum(axis=1) > 1
+    if not (top > 1 + 1e-9).any():  # nobody ever said what another said: a model would learn nothing and drift
+        method = "majority"
     found = dawid_skene(
         labels.unit,
         labels.annotator,

@@ -11,12 +11,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from curate.casting import Ballots
     from curate.engine import Connection
     from curate.votes import Pairs, PairVotes
     from data.strength_intervals import StrengthIntervals
 
 
-MOST = 500  # items ranked against each other; the work grows with their square, and texts met once have no standing
+DENSE = 500
+"""Items up to which strengths are solved as a table of items by items, with all the rounds asked for."""
+MOST = 20_000
+"""Items that are ranked against each other at all: of so many most met hardly any other."""
+ROUNDS = 100
+"""Of the bootstrap, at most, beyond DENSE items."""
 
 
 class Duels(NamedTuple):
@@ -41,9 +47,11 @@ class Standings(NamedTuple):
     order_low: float | None
     order_high: float | None
     tie: float | None
+    strength: "NDArray[np.float64] | None" = None
+    """By the number of the item."""
 
 
-def models_of(con: "Connection", pairs: "Pairs", votes: "PairVotes") -> Duels | None:
+def models_of(cast: "Ballots", pairs: "Pairs", votes: "PairVotes") -> Duels | None:
     """Comparisons of models out of votes on their responses; None when no two models meet.
 
     A judgment has the weight of one comparison, however many pairs it implies; all that one task gave is
@@ -51,19 +59,16 @@ def models_of(con: "Connection", pairs: "Pairs", votes: "PairVotes") -> Duels | 
     """
     import numpy as np
 
-    model = dict(con.execute("SELECT response, min(model) FROM responses GROUP BY response").fetchall())
-    names = sorted({m for m in model.values() if m is not None})
+    names = sorted({m for m in cast.models if m is not None})
     number = {name: i for i, name in enumerate(names)}
-    sides = [np.array([number.get(model.get(r), -1) for r in side], dtype=np.int64) for side in pairs[1:]]
-    tasks = {task: i for i, task in enumerate(sorted(set(pairs.group)))}
-    group = np.array([tasks[task] for task in pairs.group], dtype=np.int64)
-    a, b = (side[votes.pair] if len(side) else side for side in sides)
+    model = np.array([number.get(m, -1) for m in cast.models], dtype=np.int64)  # type: ignore[arg-type]
+    a, b = (model[side][votes.pair] for side in (pairs.one, pairs.two))
     meet = (a >= 0) & (b >= 0) & (a != b)
     if not meet.any():
         return None
     a, b, share, tie = a[meet], b[meet], votes.share[meet], votes.tie[meet]
     weight, turned = (votes.weight / votes.spread)[meet], votes.turned[meet]
-    where = group[votes.pair][meet]
+    where = pairs.task[votes.pair][meet]
     soft = ~tie & (share > 0) & (share < 1)
     row = np.concatenate([np.arange(len(a)), np.flatnonzero(soft)])
     won = np.where(tie, 0, np.where(share > 0, 1, 2))
@@ -92,20 +97,9 @@ def stand(duels: Duels, *, prior: float, rounds: int, seed: int) -> Standings:
     if len(duels.items) > MOST:
         why = f"{len(duels.items):,} items are too many to rank against each other (at most {MOST}): no standings"
         return Standings([], [why], None, None, None, None)
-    from data.strength_intervals import bootstrap_strengths
+    from data.strength_intervals import FEW
 
-    found = bootstrap_strengths(
-        duels.first,
-        duels.second,
-        duels.winner,
-        duels.weight,
-        duels.group,
-        items=len(duels.items),
-        prior=prior,
-        order=True,
-        rounds=rounds,
-        seed=seed,
-    )
+    found = _solved(duels, prior, rounds, seed)
     whole = found.whole
     if whole.strength is None:
         return Standings([], [f"no strengths: {whole.why}"], None, None, None, None)
@@ -121,11 +115,24 @@ def stand(duels: Duels, *, prior: float, rounds: int, seed: int) -> Standings:
             "high": None if found.high is None else float(found.high[i]),
             "error": None if whole.error is None else float(whole.error[i]),
             "comparisons": float(met[i]),
+            "too_few": bool(met[i] < FEW),
             "part": int(whole.component[i]),
         }
         for i in order
     ]
-    return Standings(rows, _warnings(duels, found), whole.order, found.order_low, found.order_high, whole.tie)
+    return Standings(
+        rows, _warnings(duels, found), whole.order, found.order_low, found.order_high, whole.tie, whole.strength
+    )
+
+
+def _solved(duels: Duels, prior: float, rounds: int, seed: int) -> "StrengthIntervals":
+    from data.strength_intervals import bootstrap_strengths
+    from data.strength_sparse import sparse_strengths
+
+    rows, items = (duels.first, duels.second, duels.winner, duels.weight), len(duels.items)
+    if items > DENSE and duels.group is None and prior > 0:
+        return sparse_strengths(*rows, items=items, prior=prior, rounds=max(2, min(rounds, ROUNDS)), seed=seed)
+    return bootstrap_strengths(*rows, duels.group, items=items, prior=prior, order=True, rounds=rounds, seed=seed)
 
 
 def _weights(duels: Duels) -> "NDArray[np.float64]":
@@ -135,6 +142,8 @@ def _weights(duels: Duels) -> "NDArray[np.float64]":
 
 
 def _warnings(duels: Duels, found: "StrengthIntervals") -> list[str]:
+    import numpy as np
+
     from data.strength import never_lost, tally
 
     said = []
@@ -142,12 +151,22 @@ def _warnings(duels: Duels, found: "StrengthIntervals") -> list[str]:
     for name, part in zip(duels.items, found.whole.component.tolist(), strict=True):
         parts.setdefault(part, []).append(name)
     if len(parts) > 1:
-        named = "; ".join(", ".join(names[:5]) + ("…" if len(names) > 5 else "") for names in parts.values())
+        shown = list(parts.values())[:5]
+        named = "; ".join(", ".join(names[:5]) + ("…" if len(names) > 5 else "") for names in shown)
+        named += "; …" if len(parts) > 5 else ""
         said.append(
-            f"the comparisons fall into {len(parts)} parts that never met: only the prior compares them ({named})"
+            f"the comparisons fall into {len(parts):,} parts that never met: only the prior compares them ({named})"
         )
-    pairs = tally(duels.first, duels.second, duels.winner, duels.weight)
-    groups = never_lost(pairs, len(duels.items), found.whole.component)
+    if len(duels.items) > DENSE:
+        beaten = np.zeros(len(duels.items), dtype=np.bool_)
+        beaten[duels.first[duels.winner != 1]] = beaten[duels.second[duels.winner != 2]] = True
+        groups = [[i] for i in np.flatnonzero(~beaten).tolist()]
+        if len(groups) > 5:
+            said.append(f"{len(groups):,} items were never beaten: only the prior keeps them finite")
+            groups = []
+    else:
+        pairs = tally(duels.first, duels.second, duels.winner, duels.weight)
+        groups = never_lost(pairs, len(duels.items), found.whole.component)
     for group in groups:
         names = ", ".join(duels.items[i] for i in group[:5]) + ("…" if len(group) > 5 else "")
         said.append(f"never beaten by the rest, so only the prior keeps them finite: {names}")

@@ -8,6 +8,7 @@ second reading accepts is what counts: a file is never half from one reader, hal
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,14 +89,49 @@ def _kind(path: Path) -> str:
     return kind
 
 
+ALIKE = {
+    "unit": ("item", "task", "question", "example", "sample", "id", "task_id", "item_id", "unit_id", "单元", "题目"),
+    "annotator": ("worker", "coder", "rater", "judge", "user", "annotator_id", "worker_id", "标注者", "标注员"),
+    "value": ("label", "rating", "score", "answer", "class", "category", "vote", "值", "标签"),
+    "item_a": ("model_a", "a", "left", "first", "player_a"),
+    "item_b": ("model_b", "b", "right", "second", "player_b"),
+    "winner": ("result", "outcome", "preference", "choice", "label"),
+    "text": ("prompt", "content", "body", "文本"),
+}
+"""What others call our columns: named in the message where ours is not there."""
+
+
 def _check_columns(path: Path, there: Sequence[str], columns: Sequence[Column]) -> None:
+    lacking = [column for column in columns if column.name not in there and not column.optional]
+    if lacking and any("\udc80" <= letter <= "\udcff" for name in there for letter in name):
+        raise BadInput(f"{path}: its first line is not UTF-8; save the file as UTF-8")
+    if lacking:
+        names = ", ".join(f"'{column.name}'" for column in lacking)
+        has = ", ".join(there[:20]) or "none"
+        taken = {column.name for column in columns if column.name in there}
+        flags = []
+        for column in lacking:
+            close = _alike(column, [name for name in there if name not in taken])
+            taken |= {close} if close else set()
+            flags.append(f"{column.flag} {close or 'COLUMN'}")
+        close = "" if all(flag.endswith(" COLUMN") for flag in flags) else "did you mean "
+        comparisons = {"item_a", "item_b", "winner"} <= set(there) and "unit" in {c.field for c in lacking}
+        hint = "it holds comparisons: add --comparisons" if comparisons else f"{close}{' '.join(flags)}"
+        plural = "s" if len(lacking) > 1 else ""
+        raise BadInput(f"{path} has no column{plural} {names}; it has: {has}; {hint}{'?' if close else ''}")
     for column in columns:
-        if column.name not in there and not column.optional:
-            has = ", ".join(there[:20]) or "none"
-            hint = nearest(column.name, there)
-            raise BadInput(f"{path} has no column '{column.name}'{hint}; it has: {has}; {column.flag} names another")
         if there.count(column.name) > 1:
             raise BadInput(f"{path} has two columns '{column.name}'; rename one")
+
+
+def _alike(column: Column, there: Sequence[str]) -> str | None:
+    """The column that is likely meant: the same but for case and a slip, or by another usual name."""
+    folded = {name.strip().casefold(): name for name in reversed(there)}
+    for word in (column.name, *ALIKE.get(column.field, ())):
+        if word.casefold() in folded:
+            return folded[word.casefold()]
+    close = get_close_matches(column.name.casefold(), list(folded), n=1)
+    return folded[close[0]] if close else None
 
 
 def _quoted(name: str) -> str:
@@ -121,6 +157,8 @@ def _load_parquet(con: "Connection", raw: str, number: int, path: Path, columns:
         if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             raise BadInput(f"{path}: column '{column.name}' holds {kind}, neither text nor numbers")
         text = f"{_quoted(column.name)}::VARCHAR"
+        if pa.types.is_floating(kind):  # no number is no value
+            text = f"CASE WHEN isnan({_quoted(column.name)}) THEN NULL ELSE {text} END"
         chosen.append((text if column.empty else f"nullif({text}, '')") + f" AS {column.field}")
     con.execute(
         f"INSERT INTO {raw} BY NAME SELECT ? AS file, file_row_number + 1 AS line, {', '.join(chosen)}"
@@ -131,6 +169,9 @@ def _load_parquet(con: "Connection", raw: str, number: int, path: Path, columns:
 
 def _delimiter(path: Path, columns: Sequence[Column]) -> tuple[str, list[str]]:
     """What separates the columns, and the header: tabs for .tsv, else whichever of , ; tab finds them."""
+    with open_bytes(path) as raw:
+        if raw.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise BadInput(f"{path} is UTF-16; save it as UTF-8 (in spreadsheets: CSV UTF-8)")
     with _text(path) as file:
         head = file.readline(MAX_LINE)
     if not head.strip():
@@ -221,9 +262,11 @@ def _is_unicode(text: str) -> bool:
 def _json_rows(path: Path, columns: Sequence[Column], refuse: Refuse) -> Iterator[Row]:
     seen: set[str] = set()
     first: list[str] = []
+    refused = False
     for line in read_lines(path):
         if line.problem or not isinstance(line.value, dict):
             refuse(line.number, line.problem or "not a JSON object")
+            refused = True
             continue
         first = first or list(line.value)
         values = [line.value.get(c.name) for c in columns]
@@ -233,13 +276,15 @@ def _json_rows(path: Path, columns: Sequence[Column], refuse: Refuse) -> Iterato
             refuse(line.number, f"{nested[0]} is neither text nor a number")
             continue
         yield line.number, [_word(v, c.empty) for v, c in zip(values, columns, strict=True)]
+    if not first and not refused:
+        raise BadInput(f"{path} is empty; each of its lines is to be an object")
     _check_columns(path, [*first, *sorted(seen - set(first))], columns)
 
 
 def _word(value: Any, empty: bool) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = None if value is None else str(value)
+    text = None if value is None or value != value else str(value)
     return text if text or empty else None
 
 

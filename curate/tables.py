@@ -70,6 +70,7 @@ def read_labels(
         Column("value", value, "--value", required=False),
     ]
     raw = _read_all(con, table, paths, columns, rejected, "value IS NOT NULL")
+    _drop_no_numbers(con, table, raw)
     number_names(con, f"{table}_units", [(raw, "unit")])
     number_names(con, f"{table}_annotators", [(raw, "annotator")])
     _number_values(con, raw, f"{table}_values")
@@ -212,8 +213,28 @@ def _read_all(
     con.execute(f"DELETE FROM {raw} WHERE NOT ({keep})")
     if not sum(tally.rows for tally in read_tally(con, table)):
         names = ", ".join(str(path) for path in paths)
-        raise BadInput(f"{names}: no row can be used" + (f"; the first: {first}" if first else ", there is none"))
+        raise BadInput(
+            f"{names}: no row can be used"
+            + (f"; the first: {first}" if first else "; there is none beneath the header")
+        )
     return raw
+
+
+def _drop_no_numbers(con: "Connection", table: str, raw: str) -> None:
+    """Count NaN as a missing value where all other values are numbers: that is how it is written into text."""
+    is_nan = "isnan(coalesce(try_cast(trim(value) AS DOUBLE), 0))"
+    row = con.execute(
+        f"SELECT count(*) FILTER (WHERE {is_nan}), count(*) FILTER (WHERE NOT {is_nan}),"
+        f" coalesce(bool_and(try_cast(trim(value) AS DOUBLE) IS NOT NULL) FILTER (WHERE NOT {is_nan}), FALSE)"
+        f" FROM {raw}"
+    ).fetchone()
+    if row is None or not (row[0] and row[1] and row[2]):
+        return
+    con.execute(
+        f"UPDATE {table}_files SET rows = rows - n, missing = missing + n"
+        f" FROM (SELECT file AS place, count(*) AS n FROM {raw} WHERE {is_nan} GROUP BY file) WHERE number = place"
+    )
+    con.execute(f"DELETE FROM {raw} WHERE {is_nan}")
 
 
 def _number_values(con: "Connection", raw: str, name: str) -> None:

@@ -6,7 +6,7 @@ one vote, so that asking often outweighs nobody. Rows come sorted, so their orde
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from curate.casting import Ballots
     from curate.engine import Connection
 
     Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ class PairVotes(NamedTuple):
     """How far the first of the pair was preferred: 1, 0, ½ for a tie, a probability for a soft label."""
     tie: "Bools"
     weight: "Floats"
-    """Weights of one annotator's votes on one pair sum to 1."""
+    """Weights of one annotator's votes on one pair sum to 1, or to what a vote of theirs is."""
     spread: "Ints"
     """How many pairs the judgment compared: across models it has the weight of one of them."""
 
@@ -45,12 +46,16 @@ class Pairs(NamedTuple):
     """Task id; empty in plain tables."""
     first: list[str]
     second: list[str]
+    task: "Ints"
+    """Number of the task; in plain tables of the pair itself."""
+    one: "Ints"
+    """Number of the first among all responses or items."""
+    two: "Ints"
 
 
 class Choices(NamedTuple):
     """Rankings as choices among the responses of a task; see `data.rankings`."""
 
-    tasks: list[str]
     sizes: "Ints"
     task: "Ints"
     available: "Ints"
@@ -75,12 +80,24 @@ class Labels(NamedTuple):
 
 @contextmanager
 def opened(con: "Connection", snapshot: Path | None, store: str) -> Iterator[dict[str, dict[str, Any]]]:
-    """A snapshot's tables as views: of the folder named, or of the store as it is now. Gives the ledger heads."""
+    """A snapshot's tables as views: of the folder named, or of the store as it is now. Gives the ledger heads.
+
+    In a snapshot's place an export or a file of judgments will do; it has no head, and its one project is
+    `curate.bare.PROJECT`.
+    """
     from curate.frozen import freeze, open_snapshot
     from data.folder import write_folder
 
     if snapshot is not None:
-        yield open_snapshot(con, snapshot)
+        from curate.bare import bare_judgments, open_judgments
+
+        bare = bare_judgments([snapshot])
+        if bare is None:
+            yield open_snapshot(con, snapshot)
+            return
+        project = open_judgments(con, bare, lambda _row: None)
+        con.execute("CREATE OR REPLACE TEMP TABLE projects AS SELECT ? AS project", [project])
+        yield {}
         return
     with tempfile.TemporaryDirectory(prefix="concord-snapshot-") as place:
         frozen = Path(place, "snapshot")
@@ -89,114 +106,89 @@ def opened(con: "Connection", snapshot: Path | None, store: str) -> Iterator[dic
         yield open_snapshot(con, frozen)
 
 
-def compare(con: "Connection", project: str, kinds: Sequence[str], criterion: str | None) -> None:
-    """Make the tables `used`, `placed`, `compared` and `voters` of a project's judgments.
+def pair_votes(cast: "Ballots", voice: "Floats | None" = None) -> tuple[Pairs, PairVotes]:
+    """Every two responses that a ballot places, as pairs and votes.
 
     Args:
-        kinds: annotator kinds that count: person, model, rule.
-        criterion: order rated responses by their rating on it; None leaves ratings out.
+        voice: how many votes one vote of each annotator is; by default 1.
     """
-    con.execute(
-        """CREATE OR REPLACE TEMP TABLE used AS
-        SELECT (row_number() OVER (ORDER BY judgment) - 1)::INTEGER AS number, judgment, task, annotator,
-            annotator_kind AS kind, choice, probability, ranking, shown,
-            ranking IS NULL AND probability IS NOT NULL AND len(shown) = 2 AS soft
-        FROM judgments WHERE project = ? AND state NOT IN ('surplus', 'returned') AND NOT superseded
-            AND verdict = 'answered' AND purpose IN ('label', 'import') AND list_contains(?, annotator_kind)""",
-        [project, list(kinds)],
-    )
-    con.execute(
-        """CREATE OR REPLACE TEMP TABLE placed AS
-        SELECT number, unnest(ranking[tier]) AS response, tier FROM (
-            SELECT number, ranking, unnest(generate_series(1, len(ranking))) AS tier FROM used
-            WHERE ranking IS NOT NULL)
-        UNION ALL
-        SELECT number, unnest(shown), unnest(CASE choice WHEN 'A' THEN [1, 2] WHEN 'B' THEN [2, 1] ELSE [1, 1] END)
-        FROM used WHERE ranking IS NULL AND NOT soft AND choice IS NOT NULL AND len(shown) = 2
-        UNION ALL
-        SELECT number, response, -value FROM used JOIN ratings USING (judgment)
-        WHERE criterion = ? AND ranking IS NULL AND NOT soft AND choice IS NULL""",
-        [criterion],
-    )
-    con.execute(
-        """CREATE OR REPLACE TEMP TABLE compared AS
-        SELECT u.number, u.task, u.annotator, a.response AS first, b.response AS second,
-            coalesce(list_position(u.shown, b.response) < list_position(u.shown, a.response), FALSE) AS turned,
-            CASE WHEN a.tier < b.tier THEN 1.0::DOUBLE WHEN a.tier > b.tier THEN 0.0 ELSE 0.5 END AS share,
-            a.tier = b.tier AS tie
-        FROM placed a JOIN placed b ON a.number = b.number AND a.response < b.response
-            JOIN used u ON u.number = a.number
-        UNION ALL
-        SELECT number, task, annotator, least(shown[1], shown[2]), greatest(shown[1], shown[2]),
-            shown[1] > shown[2], CASE WHEN shown[1] > shown[2] THEN 1 - probability ELSE probability END, FALSE
-        FROM used WHERE soft"""
-    )
-    con.execute("CREATE OR REPLACE TEMP TABLE ids AS SELECT DISTINCT annotator FROM compared")
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE voters AS SELECT (row_number() OVER (ORDER BY annotator) - 1)::INTEGER AS id,"
-        " annotator, (SELECT min(kind) FROM used WHERE used.annotator = ids.annotator) AS kind FROM ids"
-    )
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE duels AS SELECT (row_number() OVER (ORDER BY task, first, second) - 1)::INTEGER"
-        " AS pair, task, first, second FROM (SELECT DISTINCT task, first, second FROM compared)"
-    )
-
-
-def pair_votes(con: "Connection") -> tuple[Pairs, PairVotes]:
-    """The pairs and votes of the tables that `compare` made."""
-    duels = con.execute("SELECT task, first, second FROM duels ORDER BY pair").fetchall()
-    columns = con.execute(
-        """SELECT pair::BIGINT AS pair, v.id::BIGINT AS annotator, turned, share, tie,
-            1.0::DOUBLE / count(*) OVER (PARTITION BY pair, v.id) AS weight,
-            count(*) OVER (PARTITION BY number) AS spread
-        FROM compared c JOIN duels USING (task, first, second) JOIN voters v USING (annotator)
-        ORDER BY pair, v.id, turned, share, tie, spread"""
-    ).fetchnumpy()
-    names = list(zip(*duels, strict=True)) or [(), (), ()]
-    return Pairs(*(list(column) for column in names)), PairVotes(**columns)
-
-
-def choices_of(con: "Connection") -> Choices:
-    """Rankings as choices, of the tables that `compare` made; soft labels are choices in part."""
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE played AS SELECT (row_number() OVER (ORDER BY task) - 1)::INTEGER AS id, task,"
-        " n FROM (SELECT task, count(*) AS n FROM responses WHERE task IN (SELECT task FROM duels) GROUP BY task)"
-    )
-    tasks = con.execute("SELECT task, n FROM played ORDER BY id").fetchall()
-    columns = con.execute(
-        """WITH tiers AS (
-            SELECT p.number, p.tier, sum(1 << r.place)::BIGINT AS mask FROM placed p JOIN used u USING (number)
-                JOIN responses r ON r.task = u.task AND r.response = p.response GROUP BY p.number, p.tier),
-        staged AS (
-            SELECT number, mask AS chosen, sum(mask) OVER (PARTITION BY number)::BIGINT AS whole,
-                sum(mask) OVER (PARTITION BY number ORDER BY tier ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING
-                )::BIGINT AS available, 1.0::DOUBLE AS part FROM tiers),
-        soft AS (
-            SELECT u.number, r.response = u.shown[1] AS leads, 1::BIGINT << r.place AS mask, u.probability AS p
-            FROM used u JOIN responses r ON r.task = u.task AND list_contains(u.shown, r.response) WHERE u.soft),
-        made AS (
-            SELECT * FROM staged UNION ALL
-            SELECT number, mask, sum(mask) OVER (PARTITION BY number)::BIGINT AS whole, whole,
-                CASE WHEN leads THEN p ELSE 1 - p END FROM soft),
-        often AS (
-            SELECT u.task, u.annotator, b.whole, count(DISTINCT b.number) AS n
-            FROM made b JOIN used u USING (number) GROUP BY u.task, u.annotator, b.whole)
-        SELECT t.id::BIGINT AS task, b.available, b.chosen, b.part / o.n AS weight
-        FROM made b JOIN used u USING (number) JOIN played t ON t.task = u.task
-            JOIN often o ON o.task = u.task AND o.annotator = u.annotator AND o.whole = b.whole
-        WHERE bit_count(b.available) > 1 AND b.part > 0
-        ORDER BY t.id, b.available, b.chosen, weight"""
-    ).fetchnumpy()
     import numpy as np
 
-    sizes = np.array([n for _, n in tasks], dtype=np.int64)
-    return Choices([task for task, _ in tasks], sizes, **columns)
+    most = cast.tier.shape[1]
+    soft, placed = np.isfinite(cast.soft), cast.tier > 0
+    each = placed.sum(axis=1)
+    rows, codes, turns, shares, ties = [], [], [], [], []
+    for i in range(most):
+        for j in range(i + 1, most):
+            at = np.flatnonzero(placed[:, i] & placed[:, j])
+            one, two = cast.tier[at, i], cast.tier[at, j]
+            turned = (cast.shown[at, j] > 0) & (cast.shown[at, j] < cast.shown[at, i])
+            likely = np.where(turned, 1 - cast.soft[at], cast.soft[at])
+            rows.append(at)
+            codes.append((cast.task[at] * most + i) * most + j)
+            turns.append(turned)
+            shares.append(np.where(soft[at], likely, np.where(one < two, 1.0, np.where(one > two, 0.0, 0.5))))
+            ties.append(~soft[at] & (one == two))
+    row, code = np.concatenate([*rows, np.zeros(0, np.int64)]), np.concatenate([*codes, np.zeros(0, np.int64)])
+    there = np.zeros(len(cast.tasks) * most * most, dtype=np.bool_)
+    there[code] = True
+    pair, who = (np.cumsum(there) - 1)[code] if len(code) else code, cast.annotator[row]
+    spread = (each * (each - 1) // 2)[row]
+    turned, share, tie = (np.concatenate([*x, np.zeros(0, bool)]) for x in (turns, shares, ties))
+    key = pair * max(1, len(cast.annotators)) + who
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    new = np.append(True, key[1:] != key[:-1]) if len(key) else np.zeros(0, bool)
+    if not new.all():  # several votes of one annotator on one pair: their order is that of what they say
+        order = np.lexsort((spread, tie, share, turned, who, pair))
+    first = np.flatnonzero(new)
+    often = np.diff(np.append(first, len(key)))
+    weight = np.repeat(1 / often, often) * (1.0 if voice is None else voice[who[order]])
+    votes = PairVotes(
+        pair[order], who[order], turned[order] > 0, share[order] * 1.0, tie[order] > 0, weight, spread[order]
+    )
+    found = np.flatnonzero(there)
+    task = found // max(1, most * most)
+    begin = cast.start[task]
+    one, two = begin + found // max(1, most) % max(1, most), begin + found % max(1, most)
+    name = np.array(cast.responses, dtype=object)
+    groups = np.array(cast.tasks, dtype=object)[task].tolist()
+    return Pairs(groups, name[one].tolist(), name[two].tolist(), task, one, two), votes
 
 
-def voters(con: "Connection") -> tuple[list[str], list[str]]:
-    """Ids and kinds of the annotators of `compare`, by number."""
-    rows = con.execute("SELECT annotator, kind FROM voters ORDER BY id").fetchall()
-    return [a for a, _ in rows], [k for _, k in rows]
+def choices_of(cast: "Ballots", voice: "Floats | None" = None) -> Choices:
+    """Ballots as choices among the responses of a task, in the order of their ids; soft labels are choices in part.
+
+    Args:
+        voice: how many votes one vote of each annotator is; by default 1.
+    """
+    import numpy as np
+
+    most = cast.tier.shape[1]
+    soft = np.isfinite(cast.soft)
+    bits = 1 << np.arange(most)
+    whole = (cast.tier > 0) @ bits
+    key = (cast.task * max(1, len(cast.annotators)) + cast.annotator) * (1 << most) + whole
+    _, group, often = np.unique(key, return_inverse=True, return_counts=True)
+    share = 1 / often[group] * (1.0 if voice is None else voice[cast.annotator])
+    tasks, available, chosen, weight = [], [], [], []
+    for k in range(most):
+        mine = cast.tier[:, k]
+        same = (cast.tier == mine[:, None]) @ bits
+        left = ((cast.tier >= mine[:, None]) & (cast.tier > 0)) @ bits
+        # A tier speaks once, by its first response; what is alone has no choice.
+        at = np.flatnonzero(~soft & (mine > 0) & (same & -same == bits[k]) & (left & (left - 1) > 0))
+        part = np.flatnonzero(soft & (mine > 0))
+        first = cast.shown[part, k] == 1
+        p = np.where(first, cast.soft[part], 1 - cast.soft[part])
+        part, p = part[p > 0], p[p > 0]
+        tasks += [cast.task[at], cast.task[part]]
+        available += [left[at], whole[part]]
+        chosen += [same[at], np.full(len(part), bits[k])]
+        weight += [share[at], share[part] * p]
+    none = np.zeros(0, dtype=np.int64)
+    task, there, best = (np.concatenate([*x, none]) for x in (tasks, available, chosen))
+    return Choices(cast.sizes, task, there, best, np.concatenate([*weight, np.zeros(0)]))
 
 
 def labels_of(con: "Connection", table: str) -> Labels:
@@ -242,9 +234,10 @@ def comparison_votes(con: "Connection", table: str) -> tuple[Pairs, PairVotes, l
             winner = 0 AS tie, n::DOUBLE / sum(n) OVER (PARTITION BY pair, annotator) AS weight, 1::BIGINT AS spread
         FROM met JOIN duels USING (first, second) ORDER BY pair, annotator, turned, share"""
     ).fetchnumpy()
-    duels = con.execute(
-        f"SELECT a.name, b.name FROM duels JOIN {table}_items a ON a.id = first JOIN {table}_items b ON b.id = second"
-        " ORDER BY pair"
-    ).fetchall()
-    pairs = Pairs([""] * len(duels), [a for a, _ in duels], [b for _, b in duels])
+    import numpy as np
+
+    duels = con.execute("SELECT first, second FROM duels ORDER BY pair").fetchnumpy()
+    one, two = (np.asarray(duels[name], dtype=np.int64) for name in ("first", "second"))
+    names = np.array([*names_of(con, f"{table}_items"), ""], dtype=object)
+    pairs = Pairs([""] * len(one), names[one].tolist(), names[two].tolist(), np.arange(len(one)), one, two)
     return pairs, PairVotes(**columns), names_of(con, f"{table}_annotators")

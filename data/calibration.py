@@ -7,7 +7,6 @@ independent; standard errors leave whole groups out or add up within them. Nothi
 """
 
 import math
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,8 @@ from data.errors import BadInput
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+FEW = 20
+"""Groups below which there is no interval: it would promise more than it keeps (bench/coverage.py)."""
 _EDGE = 1e-4  # a probability nearer to 0 or 1 than this is taken as this: certainty has no log-odds
 
 
@@ -107,11 +108,15 @@ def temperature(probability: ArrayLike, target: ArrayLike, groups: ArrayLike, co
         return Estimate(None, None, None, "hard labels: there are no graded probabilities to cool or to heat")
     odds = _log_odds(p)
     beta, spread = logistic(odds[:, None], t, groups)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    half = z * math.sqrt(spread[0, 0])
-    low, high = float(beta[0] - half), float(beta[0] + half)
+    many = len(np.unique(np.asarray(groups)))
     if beta[0] <= 0:
         return Estimate(None, None, None, "the judge's probabilities point the wrong way, or nowhere")
+    if many < FEW:
+        return Estimate(1 / float(beta[0]), None, None, _few(many))
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(many - 1, (1 + confidence) / 2)) * math.sqrt(spread[0, 0])
+    low, high = float(beta[0] - half), float(beta[0] + half)
     return Estimate(1 / float(beta[0]), 1 / high, 1 / low if low > 0 else None)
 
 
@@ -157,7 +162,7 @@ def logistic(features: ArrayLike, target: ArrayLike, groups: ArrayLike, ridge: f
 def cohen_kappa(
     first: ArrayLike, second: ArrayLike, groups: ArrayLike, classes: int, confidence: float = 0.95
 ) -> Estimate:
-    """Cohen's kappa of two annotators' labels, with a jackknife interval over groups.
+    """Cohen's kappa of two annotators' labels, with a jackknife interval over groups on the scale of log(1 - kappa).
 
     Returns:
         None with a reason when both gave but one value, or there are fewer than three groups for an interval.
@@ -176,14 +181,14 @@ def cohen_kappa(
     left = _kappas(whole - tables)
     left = left[np.isfinite(left)]
     n = len(left)
-    if n < 3:
-        return Estimate(value, None, None, "too few groups for an interval")
-    mean = math.fsum(left.tolist()) / n
-    error = math.sqrt((n - 1) / n * math.fsum(((left - mean) ** 2).tolist()))
-    from scipy.special import stdtrit
+    if n < FEW:
+        return Estimate(value, None, None, _few(n))
+    from data.intervals import jackknife_interval
 
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
-    return Estimate(value, max(-1.0, value - half), min(1.0, value + half))
+    chance = float((whole.sum(axis=0) * whole.sum(axis=1)).sum() / whole.sum() ** 2)
+    times = np.ones(n, dtype=np.int64)
+    ends = jackknife_interval(value, left, times, confidence, -1.0, 1 / max(1 - chance, 1e-9))
+    return Estimate(value, ends.low, ends.high)
 
 
 def _kappas(tables: Floats) -> Floats:
@@ -197,7 +202,11 @@ def _kappas(tables: Floats) -> Floats:
 
 
 def mean_by_group(values: ArrayLike, groups: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """A mean with an interval that takes whole groups as what varies (normal, sandwich)."""
+    """A mean with an interval that takes whole groups as what varies, by Student's t.
+
+    A mean of shares (all values within 0 to 1) has Wilson's interval for as many draws as would vary as much,
+    so it stays within 0 to 1 and is not empty where all say the same; another is mean ± t · error.
+    """
     x, g = np.asarray(values, dtype=np.float64), np.asarray(groups, dtype=np.int64)
     if not x.size:
         return Estimate(None, None, None, "nothing to average")
@@ -206,12 +215,23 @@ def mean_by_group(values: ArrayLike, groups: ArrayLike, confidence: float = 0.95
     mean = math.fsum(x.tolist()) / len(x)
     first = np.flatnonzero(np.append(True, g[1:] != g[:-1]))
     many = len(first)
-    if many < 3:
-        return Estimate(mean, None, None, "too few groups for an interval")
+    if many < FEW:
+        return Estimate(mean, None, None, _few(many))
+    from scipy.special import stdtrit
+
+    t = float(stdtrit(many - 1, (1 + confidence) / 2))
     parts = np.add.reduceat(x - mean, first)
     error = math.sqrt(math.fsum((parts**2).tolist()) * many / (many - 1)) / len(x)
-    half = NormalDist().inv_cdf((1 + confidence) / 2) * error
-    return Estimate(mean, mean - half, mean + half)
+    if x.min() < 0 or x.max() > 1:
+        return Estimate(mean, mean - t * error, mean + t * error)
+    draws = min(float(len(x)), mean * (1 - mean) / error**2) if error > 0 else float(many)
+    centre = (mean + t * t / (2 * draws)) / (1 + t * t / draws)
+    half = t / (1 + t * t / draws) * math.sqrt(mean * (1 - mean) / draws + t * t / (4 * draws * draws))
+    return Estimate(mean, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _few(groups: int) -> str:
+    return f"too few: {groups} tasks of at least {FEW}"
 
 
 def _log_odds(p: Floats) -> Floats:

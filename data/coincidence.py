@@ -96,6 +96,12 @@ def design(counts: Ints, times: Ints, blocks: NDArray[np.intp] | None = None) ->
     return Design(often.astype(np.int64), found, values)
 
 
+def sums_of(counts: Ints, judgments: int) -> Floats:
+    """What units with so many judgments add, as the rows of a Part: whole numbers, a column a pair of values."""
+    first, second = np.triu_indices(counts.shape[1])
+    return _pairs(counts, judgments, first, second)
+
+
 def _pairs(counts: Ints, judgments: int, first: NDArray[np.intp], second: NDArray[np.intp]) -> Floats:
     """n_c (n_k - [c = k]) for every pair of values; for units with one judgment n_c itself, on the diagonal."""
     if judgments == 1:
@@ -122,7 +128,7 @@ def ordered_pairs(made: Design, part: Part) -> float:
 def weighed(made: Design, weights: Floats) -> Totals:
     """The sums when each block counts as often as its weight says; weights are whole, shape (blocks, replicates)."""
     sums = (part.rows.T @ weights[part.start : part.start + len(part.rows)] for part in made.parts)
-    return _totals(made, sums, weights.shape[1])
+    return totals_of(made, sums, weights.shape[1])
 
 
 def without_each(made: Design, start: int, stop: int) -> Totals:
@@ -137,11 +143,11 @@ def without_each(made: Design, start: int, stop: int) -> Totals:
                 sums[:, low - start : high - start] -= part.rows[low - part.start : high - part.start].T
             yield sums
 
-    return _totals(made, left(), stop - start)
+    return totals_of(made, left(), stop - start)
 
 
-def _totals(made: Design, sums: Iterable[Floats], replicates: int) -> Totals:
-    """From the whole sums of each part (pairs x replicates) to what the measures read."""
+def totals_of(made: Design, sums: Iterable[Floats], replicates: int) -> Totals:
+    """From the whole sums of each part (pairs of values x replicates) to what the measures read."""
     first, second = np.triu_indices(made.values)
     diagonal = np.flatnonzero(first == second)
     coincidence = np.zeros((replicates, len(first)))

@@ -66,8 +66,9 @@ def mean_concordance(
     known = [(w.value, rankings, often) for w, rankings, often in found if w.value is not None]
     if not known:
         return Measured(None, found[0][0].why if found else "no pairable unit", 0, 0, 0, NONE, NONE)
-    values = np.array([w for w, _, _ in known])
-    times = np.array([often for _, _, often in known], dtype=np.int64)
+    # Sets with the same W are exchangeable, whatever their rankings.
+    values, same = np.unique(np.round([w for w, _, _ in known], 12), return_inverse=True)
+    times = np.bincount(same, [often for _, _, often in known]).astype(np.int64)
     n = int(times.sum())
     ratings = sum(len(rankings) * often for _, rankings, often in known)
     total = exact_sum(values * times)

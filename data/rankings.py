@@ -92,21 +92,23 @@ def plackett_luce(
     """
     if not 0 < prior < float("inf"):
         raise BadInput(f"plackett-luce: prior is {prior}; give a finite number above 0")
-    rows, many, kinds = _checked(sizes, prompt, available, chosen, weight)
+    given, every, kinds = _checked(sizes, prompt, available, chosen, weight)
+    rows, many, often, alike = _distinct(given, every)
     parts = {int(n): _sorted_choices(rows, many, int(n), kinds) for n in np.unique(many)}
     where = {n: np.flatnonzero(many == n) for n in parts}
+    times = {n: often[where[n]] for n in parts}
     theta = {n: np.zeros((len(where[n]), n)) for n in parts}
     tie = np.zeros(len(kinds))
     steps, converged = 0, False
-    bent = _bent(parts, theta, tie, prior)
+    bent = _bent(parts, times, theta, tie, prior)
     while steps < max_iterations and not converged:
         steps += 1
-        move, turn = _newton(bent, theta, tie)
+        move, turn = _newton(bent, times, theta, tie)
         length = 1.0
         value = bent.value
         while True:
             trial = {n: theta[n] + length * move[n] for n in theta}
-            bent = _bent(parts, trial, tie + length * turn, prior)
+            bent = _bent(parts, times, trial, tie + length * turn, prior)
             if bent.value >= value - 1e-12 * (1 + abs(value)) or length < 1e-6:
                 break
             length /= 2
@@ -121,8 +123,10 @@ def plackett_luce(
         strength[at] = theta[n] - theta[n].mean(axis=1, keepdims=True)
         spread = np.einsum("ij,pjk,ik->pi", centre, np.linalg.inv(bent.curvature[n]), centre)
         error[at] = np.sqrt(np.maximum(spread, 0))
+    whole = np.concatenate([[0], np.cumsum(every)])
+    place = np.repeat(begin[:-1][alike] - whole[:-1], every) + np.arange(whole[-1])
     named = {size: float(np.exp(t)) for size, t in zip(kinds, tie, strict=True)}
-    return Worths(strength, error, begin, named, bent.likelihood, steps, converged)
+    return Worths(strength[place], error[place], whole, named, bent.likelihood, steps, converged)
 
 
 class _Bent(NamedTuple):
@@ -137,8 +141,13 @@ class _Bent(NamedTuple):
     tie_curvature: Floats
 
 
-def _bent(parts: dict[int, list[_Choices]], theta: dict[int, Floats], tie: Floats, prior: float) -> _Bent:
-    """Log-posterior, its gradient and minus its second derivatives; all is linear inside a log-sum-exp."""
+def _bent(
+    parts: dict[int, list[_Choices]], times: dict[int, Floats], theta: dict[int, Floats], tie: Floats, prior: float
+) -> _Bent:
+    """Log-posterior, its gradient and minus its second derivatives; all is linear inside a log-sum-exp.
+
+    What is by prompt is that of one of its `times` equals; what they share sums over all.
+    """
     kinds = len(tie)
     likelihood = value = 0.0
     chance = 1 / (1 + np.exp(-tie))
@@ -147,7 +156,7 @@ def _bent(parts: dict[int, list[_Choices]], theta: dict[int, Floats], tie: Float
     gradient, curvature, mixed = {}, {}, {}
     for n, groups in parts.items():
         at = theta[n]
-        value -= prior * float((np.logaddexp(0, -at) + np.logaddexp(0, at)).sum())
+        value -= prior * float(((np.logaddexp(0, -at) + np.logaddexp(0, at)) * times[n][:, None]).sum())
         chance = 1 / (1 + np.exp(-at))
         gradient[n] = prior * (1 - 2 * chance)
         curvature[n] = np.zeros((len(at), n, n))
@@ -164,7 +173,9 @@ def _bent(parts: dict[int, list[_Choices]], theta: dict[int, Floats], tie: Float
             share = raw / mass
             w = c.weight[:, None]
             rows = np.arange(len(c.prompt))
-            likelihood += float(np.sum(c.weight * (utility[rows, c.chosen] - (top + np.log(mass))[:, 0])))
+            likelihood += float(
+                np.sum(c.weight * times[n][c.prompt] * (utility[rows, c.chosen] - (top + np.log(mass))[:, 0]))
+            )
             both = np.hstack([c.sets, named])
             mean = np.einsum("rs,sq->rq", share, both)
             slope = np.add.reduceat(w * (both[c.chosen] - mean), c.first)
@@ -175,12 +186,14 @@ def _bent(parts: dict[int, list[_Choices]], theta: dict[int, Floats], tie: Float
             gradient[n][places] += slope[:, :n]
             curvature[n][places] += bend[:, :n, :n]
             mixed[n][places] += bend[:, :n, n:]
-            tie_gradient = tie_gradient + slope[:, n:].sum(axis=0)
-            tie_curvature = tie_curvature + bend[:, n:, n:].sum(axis=0)
+            tie_gradient = tie_gradient + np.einsum("p,pt->t", times[n][places], slope[:, n:])
+            tie_curvature = tie_curvature + np.einsum("p,ptu->tu", times[n][places], bend[:, n:, n:])
     return _Bent(value + likelihood, likelihood, gradient, curvature, mixed, tie_gradient, tie_curvature)
 
 
-def _newton(bent: _Bent, theta: dict[int, Floats], tie: Floats) -> tuple[dict[int, Floats], Floats]:
+def _newton(
+    bent: _Bent, times: dict[int, Floats], theta: dict[int, Floats], tie: Floats
+) -> tuple[dict[int, Floats], Floats]:
     """The step for all parameters at once: prompts meet only in the tie parameters, so those come first."""
     alone, along = {}, {}
     need, left = bent.tie_curvature.copy(), bent.tie_gradient.copy()
@@ -188,8 +201,8 @@ def _newton(bent: _Bent, theta: dict[int, Floats], tie: Floats) -> tuple[dict[in
         sides = np.concatenate([bent.gradient[n][:, :, None], bent.mixed[n]], axis=2)
         solved = np.linalg.solve(bent.curvature[n], sides)
         alone[n], along[n] = solved[:, :, 0], solved[:, :, 1:]
-        need -= np.einsum("pit,piu->tu", bent.mixed[n], along[n])
-        left -= np.einsum("pit,pi->t", bent.mixed[n], alone[n])
+        need -= np.einsum("p,pit,piu->tu", times[n], bent.mixed[n], along[n])
+        left -= np.einsum("p,pit,pi->t", times[n], bent.mixed[n], alone[n])
     turn = np.linalg.solve(need, left) if len(tie) else np.zeros(0)
     turn = np.clip(turn, -3, 3)
     return {n: np.clip(alone[n] - np.einsum("pit,t->pi", along[n], turn), -3, 3) for n in theta}, turn
@@ -216,6 +229,47 @@ def _checked(
     size = np.bitwise_count(best)
     kinds = sorted({int(s) for s in np.unique(size)} - {1})
     return (where[order], there[order], best[order], given[order]), many, kinds
+
+
+def _distinct(
+    rows: tuple[Ints, Ints, Ints, Floats], many: Ints
+) -> tuple[tuple[Ints, Ints, Ints, Floats], Ints, Floats, Ints]:
+    """Prompts with the very same choices are solved once: their rows, sizes, how often each occurs, which is whose.
+
+    A sum of mixed bits finds equals, and every row is then compared with that of the prompt it stands for.
+    """
+    where, there, best, weight = rows
+    count, size = len(many), np.bincount(where, minlength=len(many))
+    begin = np.cumsum(size) - size
+    offset = np.arange(len(where)) - begin[where]
+    said = _stirred(((offset << 18) | (there << 9) | best).astype(np.uint64))
+    stirred = np.bitwise_xor(said, _stirred(np.add(weight.view(np.uint64), np.uint64(1)))).astype(np.uint64)
+    keys = np.zeros(count, dtype=np.uint64)
+    np.add.at(keys, where, _stirred(stirred))
+    sized = np.bitwise_xor(keys, _stirred((many * 1_000_003 + size).astype(np.uint64)))
+    _, first, alike = np.unique(sized, return_index=True, return_inverse=True)
+    stands = first[alike]
+    same = (many[stands] == many) & (size[stands] == size)
+    if not same.all():
+        return rows, many, np.ones(count), np.arange(count)
+    twin = begin[stands][where] + offset
+    if not all((column[twin] == column).all() for column in rows[1:]):
+        return rows, many, np.ones(count), np.arange(count)
+    order = np.argsort(first)  # the distinct prompts as they come first
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order))
+    kept = stands[where] == where
+    fewer = (number[alike][where[kept]], there[kept], best[kept], weight[kept])
+    return fewer, many[first[order]], np.bincount(number[alike]).astype(np.float64), number[alike]
+
+
+def _stirred(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Whole numbers with their bits mixed (the finalizer of splitmix64)."""
+    mixed: NDArray[np.uint64] = bits
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        folded = np.bitwise_xor(mixed, np.right_shift(mixed, np.uint64(shift)))
+        mixed = np.asarray(np.multiply(folded, np.uint64(factor)), dtype=np.uint64)
+    return mixed
 
 
 def _sorted_choices(rows: tuple[Ints, Ints, Ints, Floats], many: Ints, n: int, kinds: list[int]) -> list[_Choices]:

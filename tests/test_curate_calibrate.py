@@ -106,7 +106,9 @@ def test_kappa_on_a_worked_table():
     assert cohen_kappa([1, 1], [1, 1], [0, 1], 2).why == "one value only"
     left = [cohen_kappa(np.delete(a, i), np.delete(b, i), np.arange(49), 2).value for i in range(50)]
     error = np.sqrt(49 / 50 * ((np.array(left) - np.mean(left)) ** 2).sum())
-    assert found.high - found.value == pytest.approx(2.009575 * error, rel=1e-4)  # t with 49 degrees of freedom
+    half = 2.009575 * error / 0.6  # t with 49 degrees of freedom, on the scale of log(1 - kappa)
+    assert found.low == pytest.approx(1 - 0.6 * np.exp(half), rel=1e-4)
+    assert found.high == pytest.approx(1 - 0.6 * np.exp(-half), rel=1e-4)
 
 
 def test_logistic_regression_matches_its_known_answer_and_groups_widen_it():
@@ -119,7 +121,18 @@ def test_logistic_regression_matches_its_known_answer_and_groups_widen_it():
     assert wide[0, 0] == pytest.approx(cover[0, 0], rel=0.01)
     mean = mean_by_group(np.repeat(y, 4), np.repeat(np.arange(40), 4))
     assert mean.value == 0.75
-    assert mean.high - 0.75 == pytest.approx(1.96 * np.sqrt(0.75 * 0.25 / 39), rel=0.01)
+    # Wilson's with t of 39 degrees of freedom and 39 draws, which vary as much as the 40 groups do.
+    z, n = 2.022691, 39
+    half = z / (1 + z * z / n) * np.sqrt(0.75 * 0.25 / n + z * z / (4 * n * n))
+    assert mean.high == pytest.approx((0.75 + z * z / (2 * n)) / (1 + z * z / n) + half, rel=1e-4)
+    below = mean_by_group(np.repeat(y, 4) - 1, np.repeat(np.arange(40), 4))
+    assert below.high + 0.25 == pytest.approx(z * np.sqrt(0.75 * 0.25 / 39), rel=1e-3)
+
+
+def test_a_share_that_is_all_or_nothing_still_has_an_interval():
+    all_ = mean_by_group(np.ones(30), np.arange(30))
+    assert all_.value == all_.high == 1
+    assert 0.8 < all_.low < 0.95
 
 
 def test_the_order_of_rows_changes_no_digit():
