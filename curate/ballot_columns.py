@@ -98,7 +98,7 @@ def columns(ballots: Sequence[Ballot]) -> Columns:
         if len(shown) == 2 == len(place):
             a, b = shown
             one, other = place.get(a), place.get(b)
-            if one is not None and other is not None:  # what nearly all are, told without a detour
+            if one is not None and other is not None and a != b:  # what nearly all are, without a detour
                 won = (one < other) - (one > other)
                 first.append((1 + won) * (WHOLE // 2))
                 key, way = ((task, a, b), won) if a < b else ((task, b, a), -won)
