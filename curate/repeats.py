@@ -104,4 +104,6 @@ def _could_be_near(texts: Sequence[str], sides: Sequence[int]) -> list[int]:
         met[slots[(kept & (side != one))[text]]] = True
         shared = np.bincount(text[met[slots]], minlength=len(texts))
         kept &= (side != one) | (shared * 5 >= sets.sizes.astype(np.int64) * 4)
+        still = kept[text]
+        text, slots = text[still], slots[still]
     return np.flatnonzero(kept).tolist()
