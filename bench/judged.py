@@ -101,14 +101,14 @@ def judged(count: int, seed: int = 7) -> Material:
     return material(pairs, ballots)
 
 
-def _peak_mb(who: int) -> float:
-    return resource.getrusage(who).ru_maxrss / 1024
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def audited(rows: int, threads: int) -> dict[str, Any]:
     """Audit so many rows: seconds of the clock by check, and the memory beyond that of the material."""
     made = judged(rows)
-    before = _peak_mb(resource.RUSAGE_SELF)
+    before = _peak_mb()
     seconds: dict[str, float] = {}
     named: list[str] = []
     since = began = time.perf_counter()
@@ -125,9 +125,6 @@ def audited(rows: int, threads: int) -> dict[str, Any]:
     found = findings(made, None, None, step, threads)
     cpu = time.process_time() - cpu
     step("")
-    workers = (
-        _peak_mb(resource.RUSAGE_CHILDREN) * threads if resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime else 0
-    )
     return {
         "rows": rows,
         "judgments": len(made.ballots),
@@ -136,7 +133,7 @@ def audited(rows: int, threads: int) -> dict[str, Any]:
         "processor_s": round(cpu, 1),
         "by_check": seconds,
         "material_mb": round(before),
-        "beyond_mb": round(_peak_mb(resource.RUSAGE_SELF) - before + workers),
+        "beyond_mb": round(_peak_mb() - before),
         "findings": {one.finding.name: one.finding.count for one in found},
         "digest": blake2b("".join(one.model_dump_json() for one in found).encode(), digest_size=8).hexdigest(),
         "load": round(os.getloadavg()[0], 1),

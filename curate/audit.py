@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--redact", action="store_true", help="write the rows without private data to DIR/data")
     add_json(p)
     args = p.parse_args(argv)
-    from curate.auditing import findings, how_many
+    from curate.auditing import check_only, findings, how_many
     from curate.evaluation import read_evaluation
     from curate.findings import blocking
     from curate.report_pages import audit_page
@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
     limits = _limits(args.limit, args.only)
     blocking([], args.allow)
+    check_only(limits)
     threads = how_many(args.threads)
     config = {"limits": limits.model_dump(mode="json"), "n": args.n, "shortest": args.shortest}
     config |= {"allow": sorted(args.allow), "redact": args.redact, "evaluation": [p.name for p in args.evaluation]}

@@ -64,12 +64,8 @@ def findings(
             the findings are the same.
     """
     limits = limits or Limits()
-    for name in limits.only:
-        if name not in NAMES:
-            hint = nearest(name, NAMES) or f"; there are {', '.join(NAMES)}"
-            raise BadInput(f"--only: '{name}' is no finding{hint}")
-    if threads < 1:
-        raise BadInput(f"--threads: {threads} is below 1")
+    check_only(limits)
+    threads = how_many(threads)
     found: list[Found] = []
     for check in checks(material, limits, evaluation, threads):
         if not limits.only or set(check.finds) & set(limits.only):
@@ -80,11 +76,21 @@ def findings(
     return sorted(kept, key=lambda one: places[one.finding.name])
 
 
+def check_only(limits: Limits) -> None:
+    """BadInput when `limits.only` names something that is no finding."""
+    for name in limits.only:
+        if name not in NAMES:
+            hint = nearest(name, NAMES) or f"; there are {', '.join(NAMES)}"
+            raise BadInput(f"--only: '{name}' is no finding{hint}")
+
+
 def how_many(threads: int | None) -> int:
-    """As many threads as were asked for, or one for each core that may be used."""
-    if threads is not None:
-        return threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """As many threads as were asked for, or one for each core that may be used; BadInput below 1."""
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads < 1:
+        raise BadInput(f"--threads: {threads} is below 1")
+    return threads
 
 
 class Check(NamedTuple):

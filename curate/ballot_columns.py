@@ -85,9 +85,11 @@ class Columns(NamedTuple):
 
 
 def columns(ballots: Sequence[Ballot]) -> Columns:
-    """The ballots as columns."""
+    """The ballots as columns, in no order that means anything."""
     import numpy as np
 
+    # In the order in which they lie in memory a million ballots are read in half the time.
+    ballots = sorted(ballots, key=id)
     met: dict[str, int] = {}
     known: dict[tuple[str, str, str], int] = {}
     who, first = array("q"), array("q")
@@ -98,7 +100,7 @@ def columns(ballots: Sequence[Ballot]) -> Columns:
         if len(shown) == 2 == len(place):
             a, b = shown
             one, other = place.get(a), place.get(b)
-            if one is not None and other is not None:  # what nearly all are, told without a detour
+            if one is not None and other is not None and a != b:  # what nearly all are, without a detour
                 won = (one < other) - (one > other)
                 first.append((1 + won) * (WHOLE // 2))
                 key, way = ((task, a, b), won) if a < b else ((task, b, a), -won)

@@ -11,6 +11,7 @@ from curate.words import word_keys
 from data.text import excerpt
 
 _SLOT_BITS = 24
+_MANY = 50_000
 
 
 def prompt_keys(pairs: Sequence[Pair]) -> list[bytes]:
@@ -58,8 +59,9 @@ def split_leaks(pairs: Sequence[Pair], prompts: Sequence[bytes], threads: int = 
     sides = [names.index(pairs[i].split or "") for i in places]
     kept = _could_be_near([pairs[i].prompt for i in places], sides)
     places, sides = [places[i] for i in kept], [sides[i] for i in kept]
+    workers = threads if len(places) >= _MANY else 1  # to start processes takes longer than a few texts do
     alike: dict[tuple[bytes, str], tuple[float, int]] = {}
-    for similarity, a, b in near_across([pairs[i].prompt for i in places], sides, threads=threads):
+    for similarity, a, b in near_across([pairs[i].prompt for i in places], sides, threads=workers):
         row, other = places[b], places[a]  # a lies in the split named before
         place = (prompts[row], pairs[row].split or "")
         alike[place] = max(alike.get(place, (0.0, 0)), (similarity, -other))
@@ -102,4 +104,6 @@ def _could_be_near(texts: Sequence[str], sides: Sequence[int]) -> list[int]:
         met[slots[(kept & (side != one))[text]]] = True
         shared = np.bincount(text[met[slots]], minlength=len(texts))
         kept &= (side != one) | (shared * 5 >= sets.sizes.astype(np.int64) * 4)
+        still = kept[text]
+        text, slots = text[still], slots[still]
     return np.flatnonzero(kept).tolist()

@@ -308,7 +308,10 @@ def test_evaluation_files_are_looked_for_and_the_span_is_shown(tmp_path: Path) -
     assert "RIVERS THAT CROSS" in one["says"]
 
 
-@pytest.mark.parametrize("flags", [["--limit", "lenght=1"], ["--limit", "length=x"], ["--allow", "bias"]])
+@pytest.mark.parametrize(
+    "flags",
+    [["--limit", "lenght=1"], ["--limit", "length=x"], ["--allow", "bias"], ["--only", "bias"], ["--threads", "0"]],
+)
 def test_a_wrong_flag_is_said_before_anything_is_read(tmp_path: Path, flags: list[str]) -> None:
     with pytest.raises(BadInput, match=flags[0]):
         main(["nowhere.jsonl", "--out", str(tmp_path / "o"), *flags])
