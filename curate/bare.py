@@ -62,8 +62,8 @@ def open_judgments(con: "Connection", path: Path, refuse: Refuse) -> str:
     for name in ("judgments", "ratings", "tasks", "responses"):
         con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {MAKE[name]}")
     con.execute(
-        "INSERT INTO responses SELECT task, response, (row_number() OVER (PARTITION BY task ORDER BY response) - 1),"
-        " NULL, NULL FROM (SELECT DISTINCT task, unnest(shown) AS response FROM judgments"
+        "INSERT INTO responses BY NAME SELECT task, response,"
+        " (row_number() OVER (PARTITION BY task ORDER BY response) - 1) AS place FROM (SELECT DISTINCT task, unnest(shown) AS response FROM judgments"
         " WHERE task NOT IN (SELECT task FROM tasks))"
     )
     con.execute(

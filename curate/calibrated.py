@@ -71,7 +71,7 @@ def judge_project(
     pairs, votes = pair_votes(made)
     names, kinds = made.annotators, made.kinds
     long = con.execute(
-        "SELECT length(r.text)::DOUBLE AS n FROM responses r JOIN cast_tasks t USING (task)"
+        "SELECT r.characters::DOUBLE AS n FROM responses r JOIN cast_tasks t USING (task)"
         " WHERE t.id IN (SELECT task FROM _used) ORDER BY t.id, r.response"
     ).fetchnumpy()["n"]
     rows = con.execute(

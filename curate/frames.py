@@ -23,7 +23,7 @@ _TABLES: dict[str, dict[str, str]] = {
         "tags": _STRINGS,
         "gold": "bool",
     },
-    "responses": {"task": "string", "response": "string", "place": "int32", "model": "string"},
+    "responses": {"task": "string", "response": "string", "place": "int32", "model": "string", "characters": "int32"},
     "judgments": {
         **dict.fromkeys(("judgment", "task", "project", "annotator", "annotator_kind"), "string"),
         **dict.fromkeys(("verdict", "purpose", "state", "model", "principle"), "string"),
@@ -56,7 +56,7 @@ class Frames:
         about = (task.id, self.project, task.kind, task.prompt.id, tongue, task.prompt.licence, task.prompt.tags)
         self._rows["tasks"].append((*about, task.gold is not None))
         there = [r for r in task.responses if r.id not in gone]
-        self._rows["responses"] += [(task.id, r.id, place, r.model) for place, r in enumerate(there)]
+        self._rows["responses"] += [(task.id, r.id, place, r.model, len(r.text)) for place, r in enumerate(there)]
         self._rows["judgments"] += [self._judgment(j, gone) for j in judgments]
         self._rows["ratings"] += [
             (j.id, task.id, response, criterion, value)

@@ -2,7 +2,7 @@
 
     data/projects.parquet    project, settings, tasks, head_seq, head_hash (of the ledger)
     data/tasks.parquet       task, project, kind, prompt, language, tags, licence, gold, …, record
-    data/responses.parquet   task, response, place, model, text
+    data/responses.parquet   task, response, place, model, text, characters
     data/judgments.parquet   judgment, task, project, annotator, …, choice, ranking, shown, record
     data/ratings.parquet     judgment, task, response, criterion, value: one row a rating
     data/ledger.parquet      every event
@@ -66,7 +66,7 @@ MAKE = {
         FROM raw_tasks ORDER BY task""",
     "responses": """
         SELECT task, one->>'$.id' AS response, (place - 1)::INTEGER AS place, one->>'$.model' AS model,
-            one->>'$.messages[#-1].content' AS text
+            one->>'$.messages[#-1].content' AS text, length(one->>'$.messages[#-1].content')::INTEGER AS characters
         FROM (
             SELECT task, unnest(from_json(record->'$.responses', '["JSON"]')) AS one,
                 generate_subscripts(from_json(record->'$.responses', '["JSON"]'), 1) AS place
