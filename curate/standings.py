@@ -4,7 +4,7 @@ Where the graph of wins is not connected the strengths of its parts cannot be co
 it never lost only the prior keeps its strength finite: both are told, in words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -44,24 +44,33 @@ class Standings(NamedTuple):
 
 
 def models_of(con: "Connection", pairs: "Pairs", votes: "PairVotes") -> Duels | None:
-    """Comparisons of models out of votes on their responses; None when no two models meet.
+    """Comparisons of models out of votes on their responses; None when no two models meet."""
+    model = dict(con.execute("SELECT response, min(model) FROM responses GROUP BY response").fetchall())
+    return duels_of(model, pairs, votes)
+
+
+def duels_of(model: Mapping[str, str | None], pairs: "Pairs", votes: "PairVotes") -> Duels | None:
+    """Comparisons of models out of votes on responses, given each response's model; None when no two models meet.
 
     A judgment has the weight of one comparison, however many pairs it implies; all that one task gave is
-    drawn as a whole.
+    drawn as a whole. A model nobody compared is not among them.
     """
     import numpy as np
 
-    model = dict(con.execute("SELECT response, min(model) FROM responses GROUP BY response").fetchall())
     names = sorted({m for m in model.values() if m is not None})
     number = {name: i for i, name in enumerate(names)}
-    sides = [np.array([number.get(model.get(r), -1) for r in side], dtype=np.int64) for side in pairs[1:]]
+    place = {response: -1 if name is None else number[name] for response, name in model.items()}
+    sides = [np.array([place.get(r, -1) for r in side], dtype=np.int64) for side in pairs[1:]]
     tasks = {task: i for i, task in enumerate(sorted(set(pairs.group)))}
     group = np.array([tasks[task] for task in pairs.group], dtype=np.int64)
     a, b = (side[votes.pair] if len(side) else side for side in sides)
     meet = (a >= 0) & (b >= 0) & (a != b)
     if not meet.any():
         return None
-    a, b, share, tie = a[meet], b[meet], votes.share[meet], votes.tie[meet]
+    there = np.unique([a[meet], b[meet]])  # models of other projects, or of tasks nobody judged, have no standing
+    names = [names[i] for i in there.tolist()]
+    a, b = np.searchsorted(there, a[meet]), np.searchsorted(there, b[meet])
+    share, tie = votes.share[meet], votes.tie[meet]
     weight, turned = (votes.weight / votes.spread)[meet], votes.turned[meet]
     where = group[votes.pair][meet]
     soft = ~tie & (share > 0) & (share < 1)
