@@ -111,7 +111,7 @@ def agreement(criterion: str, counted: "Counter[Signature]", clustered: bool, th
     about = {"resampled": "prompts" if clustered else "units"}
     row_ = row_of("alpha", measured["alpha"], level, about, question)
     percent = measured["percent"]
-    return {**{k: row_[k] for k in _TOLD}, "needed": row_["needed"], "percent": percent.value}
+    return {**{k: row_[k] for k in _TOLD}, "needed": row_["needed"], "percent": percent.value, "threshold": threshold}
 
 
 # ── from the votes ───────────────────────────────────────────────────────────

@@ -137,7 +137,9 @@ def agreements(rows: list[dict[str, Any]]) -> Found:
             continue
         about = scope(criterion=r["criterion"], **({"language": r["key"]} if r["slice"] == "language" else {}))
         if r["measure"] == "alpha":
-            found.setdefault(("agreement", about), {}).update({k: r[k] for k in (*kept, "needed")})
+            found.setdefault(("agreement", about), {}).update(
+                {"threshold": 0.8, **{k: r[k] for k in (*kept, "needed")}}
+            )
         elif r["measure"] == "percent":
             found.setdefault(("agreement", about), {})["percent"] = r["value"]
     return found
@@ -522,3 +524,17 @@ def test_help_is_quick_to_come_and_says_what_there_is() -> None:
     assert done.returncode == 0
     assert "python -m curate.live --project NAME" in done.stdout
     assert "--child" not in done.stdout
+
+
+def test_models_of_other_projects_or_never_compared_have_no_standing(store: Store, store_url: str) -> None:
+    ana, _ = pairs_project(store, 3)
+    load(store, [row(9, prefix="z", answers=4)], project="p")  # nobody judges secret-model-2 and -3
+    load(store, [row(8, prefix="o", answers=5)], project="other")
+    judge(store, ana)
+    _, found = computed(store)
+    assert {about for name, about in found if name == "standings"} == {
+        scope(),
+        scope(model="secret-model-0"),
+        scope(model="secret-model-1"),
+    }
+    assert not any("never met" in one for one in found["standings", scope()]["warnings"])
