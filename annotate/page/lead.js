@@ -30,7 +30,7 @@ export async function leadScreen(root, shell, name) {
       "section",
       { class: "lead-page" },
       h("div", { class: "lead-top" }, title, badge, age, pauseButton),
-      h("div", { class: "lead-grid" }, progress, days, measured, standings, people, judges, h("div", { class: "stack" }, agreement, exported.node), files.node),
+      h("div", { class: "lead-grid" }, progress, days, people, measured, standings, judges, h("div", { class: "stack" }, agreement, exported.node), files.node),
     ),
   );
   title.focus({ preventScroll: true });
