@@ -55,13 +55,12 @@ def main() -> int:
 
 def _measured(store: Store, args: argparse.Namespace) -> dict[str, Any]:
     from curate.live_figures import Wish, quick, slow
-    from curate.live_reading import read_all
-    from curate.live_run import Kept, look, projects
+    from curate.live_run import Kept, look, projects, read_whole
 
     wish, kept = Wish(), Kept("bench")
     began = time.perf_counter()
     with store.read() as tx:
-        state = read_all(tx, 1)
+        state = read_whole(tx, 1, lambda: False)
     read_s = time.perf_counter() - began
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     quick(state, wish)

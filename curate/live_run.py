@@ -5,6 +5,7 @@ it took, so that it never has more than a tenth of a core. One process keeps a p
 row `live`, and says it again before its word runs out; another one then leaves the project to it.
 """
 
+import gc
 import secrets
 import sys
 import threading
@@ -20,7 +21,8 @@ from data.measures import KEPT_BY, WHOLE, drop_measures, read_measures, value_te
 from data.store import Store, Tx
 
 REST = 9  # times as long as the last slow look took, until the next one
-WORD_MS = 60_000  # how long a process's word that it keeps a project holds
+WORD_MS = 60_000  # how long a process's word that it keeps a project holds, and more
+WORD_MS_EACH = 0.2  # for each judgment, since the slow figures of many take minutes on a busy machine
 PAUSE_S = (2.0, 30.0)  # between two tries while the store is away: at first, at most
 
 
@@ -30,6 +32,7 @@ class Project(NamedTuple):
     id: int
     name: str
     seq: int
+    done: int
 
 
 class Kept:
@@ -47,12 +50,14 @@ class Kept:
         self.stale = True
         """Whether votes came that the slow figures do not know."""
         self.word_ms = 0
+        """Until when this process's word holds, by the store's clock; `holds_ms` from when it was said."""
+        self.holds_ms = WORD_MS
         self.judgments: int | None = None
 
 
 def projects(tx: Tx, names: Sequence[str]) -> list[Project]:
     """The projects of these names, or all; NotThere for a name nobody has."""
-    found = {row.name: Project(*row) for row in tx.all("SELECT id, name, head_seq FROM projects ORDER BY name")}
+    found = {row.name: Project(*row) for row in tx.all("SELECT id, name, head_seq, done FROM projects ORDER BY name")}
     for name in names:
         if name not in found:
             hint = nearest(name, found) or "; annotate.load makes one"
@@ -71,7 +76,7 @@ def look(store: Store, project: Project, kept: Kept, wish: Wish, *, every: bool,
     with store.read() as tx:
         seq = int(tx.value("SELECT head_seq FROM projects WHERE id = :id", id=project.id))
         if kept.state is None:
-            kept.state, news = read_all(tx, project.id, stopped), True
+            kept.state, news = read_whole(tx, project.id, stopped), True
             rows = tx.all("SELECT name, scope, value FROM measures WHERE project = :id", id=project.id)
             kept.written = {(row.name, row.scope): row.value for row in rows if row.name != KEPT_BY}
         else:
@@ -93,6 +98,16 @@ def look(store: Store, project: Project, kept: Kept, wish: Wish, *, every: bool,
         kept.changed_ms["slow"] = seq, now
     _write(store, project.id, kept, fresh)
     return True
+
+
+def read_whole(tx: Tx, project: int, stopped: Callable[[], bool]) -> State:
+    """All of a project; the collector, which would walk through millions of lasting objects, is kept off them."""
+    gc.disable()
+    try:
+        return read_all(tx, project, stopped)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _slow_due(kept: Kept, every: bool) -> bool:
@@ -133,11 +148,12 @@ def take(tx: Tx, project: Project, kept: Kept) -> None:
     if row is not None and not kept.changed_ms:
         kept.changed_ms = {name: (at[0], at[1]) for name, at in row.value["true_at"].items()}
         kept.judgments = row.value["judgments"]
+    kept.holds_ms = int(WORD_MS + WORD_MS_EACH * project.done)
     _say(tx, project.id, kept)
 
 
 def _say(tx: Tx, project: int, kept: Kept) -> None:
-    kept.word_ms = tx.now() + WORD_MS
+    kept.word_ms = tx.now() + kept.holds_ms
     value = {
         "by": kept.by,
         "until_ms": kept.word_ms if kept.by else 0,
@@ -218,7 +234,7 @@ def _turn(
     mine = {}
     for project in wanted:
         kept = held.get(project.name) or Kept(by)
-        if now > kept.word_ms - WORD_MS / 2:
+        if now > kept.word_ms - kept.holds_ms / 2:
             try:
                 store.change(lambda tx, p=project, k=kept: take(tx, p, k))  # type: ignore[misc]
             except Refused:
