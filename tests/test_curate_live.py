@@ -527,10 +527,11 @@ def test_help_is_quick_to_come_and_says_what_there_is() -> None:
 
 
 def test_models_of_other_projects_or_never_compared_have_no_standing(store: Store, store_url: str) -> None:
-    ana, _ = pairs_project(store, 3)
+    everybody = pairs_project(store, 8)
     load(store, [row(9, prefix="z", answers=4)], project="p")  # nobody judges secret-model-2 and -3
     load(store, [row(8, prefix="o", answers=5)], project="other")
-    judge(store, ana)
+    for n in range(16):
+        judge(store, everybody[n % 2], choice="AABB"[n // 2 % 4] if n % 2 else "ABAB"[n // 2 % 4])
     _, found = computed(store)
     assert {about for name, about in found if name == "standings"} == {
         scope(),
