@@ -8,7 +8,7 @@ reliabilities (Dawid and Skene) and standings (a thousand rounds of the bootstra
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.bias import WHOLE
+from curate.ballot_columns import WHOLE
 from curate.live_forms import duels
 from curate.live_state import Entry, Signature, State
 from data.measures import scope_text, value_text

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from curate.bias import WHOLE
+from curate.ballot_columns import WHOLE
 
 NOT_PLACED = 255
 

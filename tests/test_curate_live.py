@@ -24,6 +24,7 @@ from test_lead import CRITERIA, act
 from annotate import answers, assign, projects
 from curate import bias, people, votes
 from curate.agree import Question, agree
+from curate.ballot_columns import WHOLE, columns
 from curate.engine import engine
 from curate.frozen import freeze, open_snapshot
 from curate.live import main
@@ -103,12 +104,12 @@ def by_the_commands(url: str, folder: Path) -> Found:
             pass
         ballots = [b for b in from_snapshot(con, folder, "p").ballots if b.kind == "person"]
         for who in {b.annotator for b in ballots}:
-            rate = bias.position([b for b in ballots if b.annotator == who])
+            rate = bias.position(columns([b for b in ballots if b.annotator == who]))
             found["position", scope(annotator=who)] = as_rate(rate)
         if ballots:
-            found["position", scope()] = as_rate(bias.position(ballots))
-        for who, (parts, n) in people.agreements(ballots).items():
-            found["others", scope(annotator=who)] = as_rate(wilson(parts / bias.WHOLE, n))
+            found["position", scope()] = as_rate(bias.position(columns(ballots)))
+        for who, (parts, n) in people.agreements(columns(ballots)).items():
+            found["others", scope(annotator=who)] = as_rate(wilson(parts / WHOLE, n))
         votes.compare(con, "p", ["person"], None)
         pairs, cast = votes.pair_votes(con)
         if len(pairs.group):
