@@ -38,15 +38,18 @@ STATUS = {
 }
 
 
-def build_app(store: Store, *, base: str = "", lease_ms: int = assign.LEASE_MS, gradio: bool = True) -> FastAPI:
+def build_app(
+    store: Store, *, base: str = "", lease_ms: int = assign.LEASE_MS, gradio: bool = True, live: bool = False
+) -> FastAPI:
     """The whole server over an open store.
 
     Args:
         base: path it is served under behind a proxy, such as "/label"; "" for the root.
         lease_ms: how long a claimed task is kept for its annotator.
         gradio: False leaves the pages out (the label path alone, for load tests).
+        live: start `python -m curate.live` when a lead looks at a project.
     """
-    works = lead_routes.Works(store)
+    works = lead_routes.Works(store, live)
     app = FastAPI(
         title="Concord",
         docs_url=None,

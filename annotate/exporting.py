@@ -56,7 +56,7 @@ class Exports:
     """The exports of one server: the last of each project, for an hour."""
 
     def __init__(self, store: Store) -> None:
-        self._environment = {**os.environ, "CONCORD_STORE": _address(store)}
+        self._environment = {**os.environ, "CONCORD_STORE": address_of(store)}
         self._exports: dict[str, Export] = {}
         self._lock = threading.Lock()
         self._folder: Path | None = None
@@ -153,7 +153,7 @@ class Exports:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _address(store: Store) -> str:
+def address_of(store: Store) -> str:
     """The store's URL, password and all, as a child in another folder finds it."""
     url = store.engine.url
     if store.postgresql:

@@ -2,7 +2,7 @@
 
 Every route asks in its own transaction whether the person leads the project; to anybody else all of them
 answer 403 `not_a_lead`, whether the project is there or not. What is slow runs beside the requests
-(figures.py, uploads.py, exporting.py); the page asks again for how far it is.
+(figures.py, uploads.py, exporting.py, live_child.py); the page asks again for how far it is.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from annotate import lead, projects
+from annotate import lead, measures, projects
 from annotate.accounts import Person, Role
 from annotate.answers import iso
 from annotate.exporting import Exports, PairChoice
 from annotate.figures import Keeper
+from annotate.live_child import LiveChild
 from annotate.projects import Project
 from annotate.session import Sessions, check_csrf
 from annotate.uploads import LAYOUTS, Upload, Uploads
@@ -81,7 +82,8 @@ class ExportBody(BaseModel):
 class Works:
     """What one server runs for its leads, beside the requests."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, live: bool = False) -> None:
+        self.live = LiveChild(store, live)
         self.keeper = Keeper(store)
         self.uploads = Uploads(store)
         self.exports = Exports(store)
@@ -95,6 +97,7 @@ class Works:
     def close(self) -> None:
         """Stop what is under way, end children, remove files."""
         self.keeper.close()
+        self.live.close()
         self.exports.close()
         self.uploads.close()
 
@@ -149,6 +152,8 @@ def _pages(api: APIRouter, desk: Desk, works: Works) -> None:
         with desk.reading(request, project) as (tx, person, found):
             stand = lead.standing(tx, found)
             seq, now, names = ledger.head(tx, found.id).seq, tx.now(), lead.criterion_names(tx, found)
+            shown = measures.measured(tx, found, seq)
+        shown["kept"] = works.live.start() or shown["kept"]
         figures, computing = works.keeper.get(found.id, found.name, seq)
         ids = [one["id"] for one in stand["people"]]
         export, upload = works.exports.last(found.name), works.uploads.newest(found.name, person.id)
@@ -158,6 +163,7 @@ def _pages(api: APIRouter, desk: Desk, works: Works) -> None:
             "now": iso(now),
             "figures": lead.summed(found, figures, now, ids) if figures else None,
             "computing": computing,
+            "measured": shown,
             "criteria": names,
             "layouts": LAYOUTS,
             "export": export.view() if export else None,
@@ -172,6 +178,7 @@ def _pages(api: APIRouter, desk: Desk, works: Works) -> None:
             others = {one["id"]: one["name"] for one in lead.members(tx, found)}
             latest = lead.latest(tx, found, person)
             seq, now = ledger.head(tx, found.id).seq, tx.now()
+            shown = measures.of_person(measures.measured(tx, found, seq), person)
         figures, computing = works.keeper.get(found.id, found.name, seq)
         return {
             **about,
@@ -181,6 +188,7 @@ def _pages(api: APIRouter, desk: Desk, works: Works) -> None:
             "latest": latest,
             "names": others,
             "figures": lead.person_sums(figures, person, now) if figures else None,
+            "measured": shown,
             "computing": computing,
         }
 

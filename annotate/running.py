@@ -34,15 +34,26 @@ def address(sock: socket.socket, host: str) -> str:
 
 
 def run(
-    store: Store, sock: socket.socket, host: str, *, base: str, lease_ms: int, proxies: str, notes: str = ""
+    store: Store,
+    sock: socket.socket,
+    host: str,
+    *,
+    base: str,
+    lease_ms: int,
+    proxies: str,
+    notes: str = "",
+    live: bool = True,
 ) -> None:
-    """Serve until stopped; prints the address when the page can be opened, then `notes`."""
+    """Serve until stopped; prints the address when the page can be opened, then `notes`.
+
+    `live`: whether a child keeps measures up to date once a lead looks (annotate/live_child.py).
+    """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before gradio is imported: it looks things up otherwise
     import uvicorn
 
     from annotate.app import build_app
 
-    app = build_app(store, base=base, lease_ms=lease_ms)
+    app = build_app(store, base=base, lease_ms=lease_ms, live=live)
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -20,6 +20,7 @@ def arguments() -> argparse.Namespace:
     args.add_argument("--base-path", default="", metavar="/PATH", help="path we are served under, behind a proxy")
     args.add_argument("--lease-minutes", type=float, default=15, help="how long a task is kept (default %(default)s)")
     args.add_argument("--proxies", default="127.0.0.1", help="addresses whose X-Forwarded headers are believed")
+    args.add_argument("--no-live", action="store_true", help="do not keep a lead's measures up to date (curate.live)")
     add_store(args)
     return args.parse_args()
 
@@ -37,7 +38,8 @@ def main() -> int:
 
     sock = take_port(args.host, args.port)
     store = open_store(store_url(args))
-    run(store, sock, args.host, base=base, lease_ms=int(args.lease_minutes * 60_000), proxies=args.proxies)
+    lease_ms = int(args.lease_minutes * 60_000)
+    run(store, sock, args.host, base=base, lease_ms=lease_ms, proxies=args.proxies, live=not args.no_live)
     return 0
 
 

@@ -41,6 +41,8 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "scan": (["scan", "--rows", "5000", "--seeds", "3", "--audit", "20000"], ["scan"]),
     "aggregate": (["aggregate", "--votes", "1000000", "--comparisons", "100000", "--rounds", "200"], ["aggregate"]),
     "agreement": (["agreement", "--units", "100000"], ["agreement"]),
+    "live_ab": (["live", "--judgments", "100000"], ["live"]),
+    "live_ranking": (["live", "--judgments", "30000", "--kind", "ranking"], ["live", "--kind", "ranking"]),
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }

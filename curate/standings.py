@@ -52,21 +52,29 @@ class Standings(NamedTuple):
 
 
 def models_of(cast: "Ballots", pairs: "Pairs", votes: "PairVotes") -> Duels | None:
-    """Comparisons of models out of votes on their responses; None when no two models meet.
+    """Comparisons of models out of votes on their responses; None when no two models meet."""
+    return duels_of(cast.models, pairs, votes)
+
+
+def duels_of(models: Sequence[str | None], pairs: "Pairs", votes: "PairVotes") -> Duels | None:
+    """Comparisons of models out of votes on responses, given each response's model; None when no two models meet.
 
     A judgment has the weight of one comparison, however many pairs it implies; all that one task gave is
-    drawn as a whole.
+    drawn as a whole. A model nobody compared is not among them.
     """
     import numpy as np
 
-    names = sorted({m for m in cast.models if m is not None})
+    names = sorted({m for m in models if m is not None})
     number = {name: i for i, name in enumerate(names)}
-    model = np.array([number.get(m, -1) for m in cast.models], dtype=np.int64)  # type: ignore[arg-type]
+    model = np.array([number.get(m, -1) for m in models], dtype=np.int64)  # type: ignore[arg-type]
     a, b = (model[side][votes.pair] for side in (pairs.one, pairs.two))
     meet = (a >= 0) & (b >= 0) & (a != b)
     if not meet.any():
         return None
-    a, b, share, tie = a[meet], b[meet], votes.share[meet], votes.tie[meet]
+    there = np.unique([a[meet], b[meet]])  # models of other projects, or of tasks nobody judged, have no standing
+    names = [names[i] for i in there.tolist()]
+    a, b = np.searchsorted(there, a[meet]), np.searchsorted(there, b[meet])
+    share, tie = votes.share[meet], votes.tie[meet]
     weight, turned = (votes.weight / votes.spread)[meet], votes.turned[meet]
     where = pairs.task[votes.pair][meet]
     soft = ~tie & (share > 0) & (share < 1)

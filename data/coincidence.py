@@ -56,7 +56,7 @@ class Totals(NamedTuple):
     """Units with a judgment."""
 
 
-def design(counts: Ints, times: Ints, blocks: NDArray[np.intp] | None = None) -> Design:
+def design(counts: Ints, times: Ints, blocks: NDArray[np.intp] | None = None, often: Ints | None = None) -> Design:
     """What to resample, from count patterns.
 
     Args:
@@ -64,6 +64,7 @@ def design(counts: Ints, times: Ints, blocks: NDArray[np.intp] | None = None) ->
         times: how many units each row stands for.
         blocks: for each row the block its unit lies in (then times are within that block); by default every
             unit is a block of its own.
+        often: how many blocks each of these stands for; by default one.
 
     Raises:
         BadInput: more than MAX_VALUES values, or MAX_CELLS numbers.
@@ -91,9 +92,11 @@ def design(counts: Ints, times: Ints, blocks: NDArray[np.intp] | None = None) ->
         of = np.flatnonzero(m == judgments)
         added = _pairs(counts[of], int(judgments), first, second) * times[of, None]
         np.add.at(sums[:, i * width : (i + 1) * width], blocks[of], added)
-    sums, often = np.unique(sums, axis=0, return_counts=True)
+    sums, place = np.unique(sums, axis=0, return_inverse=True)
+    each = np.ones(number, dtype=np.int64) if often is None else often
+    many = np.bincount(place.ravel(), each, len(sums))  # whole numbers: exact
     found = tuple(Part(int(j), 0, sums[:, i * width : (i + 1) * width]) for i, j in enumerate(sizes))
-    return Design(often.astype(np.int64), found, values)
+    return Design(many.astype(np.int64), found, values)
 
 
 def sums_of(counts: Ints, judgments: int) -> Floats:

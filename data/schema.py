@@ -3,6 +3,9 @@
 Every table is plain enough to be the same on SQLite and PostgreSQL. Times are whole
 milliseconds since 1970 by the database's own clock. Ids that people see are text;
 `tasks.id` and `projects.id` are small integers used only inside the store.
+
+Two tables stand outside the ledger: `people`, so that a person can be erased, and `measures`, which holds no
+name and nothing that could not be computed again from the judgments.
 """
 
 from collections.abc import Callable
@@ -244,6 +247,18 @@ retractions = _table(  # records taken back: what derives from them is left out 
 )
 
 
+measures = _table(  # what curate.live computed: derived from the rest, so no event names it and no proof covers it
+    "measures",
+    Column("project", Key, ForeignKey("projects.id"), primary_key=True),
+    Column("name", Text, primary_key=True),  # agreement, position, reliability, … (data/measures.py)
+    Column("scope", Text, primary_key=True),  # JSON object: {} for the whole, or a criterion, language, person, model
+    Column("value", Text, nullable=False),  # JSON object
+    Column("seq", BigInteger, nullable=False),  # the ledger's event it is true at
+    Column("at_ms", BigInteger, nullable=False),
+    rowid=False,
+)
+
+
 def first_tables(connection: Connection) -> None:
     """Version 1: everything above `VERSION_1`."""
     # Not checked first: tables of somebody else's are no store of ours.
@@ -256,5 +271,10 @@ def add_retractions(connection: Connection) -> None:
     metadata.create_all(connection, tables=[retractions], checkfirst=False)
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [first_tables, add_retractions]
+def add_measures(connection: Connection) -> None:
+    """Version 3: a place for what is computed from judgments, for pages to show."""
+    metadata.create_all(connection, tables=[measures], checkfirst=False)
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [first_tables, add_retractions, add_measures]
 """Step n brings a store from version n to n + 1. Append; never edit one that was released."""

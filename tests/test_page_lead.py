@@ -18,7 +18,8 @@ from serving import Server, add_person, opened, served, sign_in
 from test_page_access import outside, violations
 from test_page_words import LATIN, OURS
 
-from annotate import accounts
+from annotate import accounts, answers, assign, projects
+from data.store import Tx
 
 
 @pytest.fixture(scope="module")
@@ -313,3 +314,45 @@ def test_the_figures_are_reached_with_the_keyboard_from_the_list_of_projects(ser
     expect(page.get_by_role("columnheader", name="7 days")).to_have_attribute("aria-sort", "descending")
     press(page, "s", "?")  # no key of the labelling page does anything here but the list of keys
     expect(page.get_by_role("dialog")).to_have_count(1)
+
+
+def test_measures_are_drawn_and_said_with_their_intervals(server: Server, browser: Browser) -> None:
+    """Agreement, models and people, on a desk and on a phone, in both languages."""
+    name = project(server, rows(24, answers=2), kind="ab", overlap=2)
+    people = [add_person(server.store_url, f"{name} {who}", [name]) for who in ("Ana", "Ben")]
+    with opened(server.store_url) as store:
+        for n in range(24):
+            for who in ("Ana", "Ben"):
+                store.change(lambda tx, who=who, n=n: _judge(tx, name, f"{name} {who}", n))  # type: ignore[misc]
+    assert people
+    page = lead(browser, server, name, "Lea Measures")
+    agreement = page.get_by_role("region", name="Agreement beyond chance")
+    expect(agreement).to_contain_text("0.8")
+    expect(agreement.locator("svg.interval circle").first).to_be_visible(timeout=60_000)
+    expect(agreement.locator("li").first).to_contain_text("A or B")
+    judges = page.get_by_role("region", name="How people judge")
+    expect(judges.get_by_role("row")).to_have_count(3)
+    expect(judges.get_by_role("columnheader")).to_have_text(
+        ["Name", "Reliability", "With the majority of the others", "Preferred the first shown"]
+    )
+    expect(page.get_by_role("region", name="Strength of the models").get_by_role("listitem")).to_have_count(2)
+    assert violations(page) == []
+    assert outside(page) == []
+    judges.get_by_role("link", name=f"{name} Ana").press("Enter")
+    expect(page.get_by_role("region", name="Work")).to_contain_text("Reliability")
+    expect(page.locator(".one-interval svg").first).to_be_visible()
+    chinese = lead(browser, server, name, "Lea Reads", "dark", **PHONE, locale="zh-CN")
+    expect(chinese.get_by_role("region", name="各人如何评判")).to_contain_text("可靠性")
+    expect(chinese.get_by_role("region", name="模型强弱").get_by_role("listitem").first).to_contain_text("次比较")
+    assert violations(chinese) == []
+    assert outside(chinese) == []
+
+
+def _judge(tx: Tx, name: str, person: str, number: int) -> None:
+    """The person's next task: now and then the second one shown."""
+    who = str(tx.value("SELECT id FROM people WHERE name = :name", name=person))
+    lease = assign.claim(tx, projects.find_project(tx, name).id, who)
+    assert lease
+    first = sorted(lease.shown)[0]
+    wanted = "A" if (lease.shown[0] == first) == (number % 4 > 0) else "B"
+    answers.submit(tx, who, lease.token, {"verdict": "answered", "choice": wanted})

@@ -56,7 +56,12 @@ FAMILIES = {
     "lead_compared_${one.kind}": "ranking ab rating",
     "lead_error_${failure.code}": "not_a_lead too_large loading not_ready busy exporting"
     " already_there deactivated no_account other_projects last_lead yourself cut_off",
-    "lead_part_${id}": "progress days people agreement files export work with_each latest access",
+    "lead_part_${id}": "progress days people agreement files export work with_each latest access"
+    " measured judges standings",
+    "lead_why_${one.why}": "unpaired one_value other",
+    "lead_verdict_${one.verdict}": "reached missed open none",
+    "lead_needed_${one.resampled}": "units prompts",
+    "lead_${what}": "reliability others position",
     "lead_layout_${l}": "tasks table outputs pairs hh ultrafeedback preference",
     "lead_layout_${p.format}": "tasks table outputs pairs hh ultrafeedback preference",
     "lead_column_${column}": "name role done today week seconds agreement seen state",

@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { announce, fill, h } from "./dom.js";
 import { exportPart, filesPart } from "./lead_files.js";
+import { judgesPart, measuredPart, standingsPart } from "./lead_measures.js";
 import { addSheet, agreed, ago, asked, confirmSheet, counts, day, dayPlot, moment, part, percent, seconds, style, terms, watch } from "./lead_parts.js";
 import { bar } from "./pages.js";
 import { number, said, t } from "./words.js";
@@ -17,8 +18,8 @@ export async function leadScreen(root, shell, name) {
   const badge = h("span", { class: "badge" });
   const age = h("p", { class: "hint age" });
   const pauseButton = h("button", { type: "button", class: "action", on: { click: pauseOrGoOn } });
-  const parts = [progressPart(), daysPart(), peoplePart(name, add), agreementPart()];
-  const [progress, days, people, agreement] = parts.map((one) => one.node);
+  const parts = [progressPart(), daysPart(), peoplePart(name, add), agreementPart(), measuredPart(), standingsPart(), judgesPart(name)];
+  const [progress, days, people, agreement, measured, standings, judges] = parts.map((one) => one.node);
   const files = filesPart(path, () => looking.again());
   const exported = exportPart(path);
   let data = null;
@@ -29,7 +30,7 @@ export async function leadScreen(root, shell, name) {
       "section",
       { class: "lead-page" },
       h("div", { class: "lead-top" }, title, badge, age, pauseButton),
-      h("div", { class: "lead-grid" }, progress, days, people, h("div", { class: "stack" }, agreement, exported.node), files.node),
+      h("div", { class: "lead-grid" }, progress, days, people, measured, standings, judges, h("div", { class: "stack" }, agreement, exported.node), files.node),
     ),
   );
   title.focus({ preventScroll: true });
@@ -39,7 +40,8 @@ export async function leadScreen(root, shell, name) {
     if (!held) return 5000;
     data = held;
     draw();
-    return data.computing ? (data.figures ? 5000 : 1200) : 0;
+    if (data.computing) return data.figures ? 5000 : 1200;
+    return data.measured.current && data.measured.slow_current ? 0 : 10_000;
   }
 
   function draw() {

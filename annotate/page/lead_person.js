@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { announce, fill, h } from "./dom.js";
+import { personMeasures } from "./lead_measures.js";
 import { ROLES, agreed, ago, asked, confirmSheet, counts, dayPlot, linkSheet, moment, part, percent, problem, seconds, style, terms, watch } from "./lead_parts.js";
 import { number, t, when } from "./words.js";
 
@@ -55,8 +56,8 @@ function sumsPart() {
         [t("lead_column_agreement"), agreed(figures.agreement)],
         [t("lead_column_seen"), moment(figures.seen, data.now)],
       ];
-      if (chosen + tie) rows.splice(6, 0, [t("lead_position"), chosen ? t("lead_position_is", { percent: percent(first / chosen), n: number(chosen), ties: number(tie) }) : t("lead_not_enough")]);
-      fill(list, terms(rows));
+      if (chosen + tie && !data.measured.position) rows.splice(6, 0, [t("lead_position"), chosen ? t("lead_position_is", { percent: percent(first / chosen), n: number(chosen), ties: number(tie) }) : t("lead_not_enough")]);
+      fill(list, terms([...rows, ...personMeasures(data.measured)]));
     },
   };
 }
