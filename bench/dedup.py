@@ -2,6 +2,7 @@
 
     python -m bench.dedup
     python -m bench.dedup --memory 500
+    python -m bench.dedup --command            (python -m curate.dedup as one types it, within 500 MB)
     python -m bench.dedup --peers PYTHON       (an interpreter that has datasketch and rensa)
 
 Texts are grown from a seed: words of a language's frequencies, and sentences that some texts share. Planted
@@ -182,6 +183,7 @@ def main() -> int:
     args.add_argument("--peer-rows", type=int, default=50_000)
     args.add_argument("--keep", type=Path, help="a folder in which the texts stay for the next run")
     args.add_argument("--seed", type=int, default=1)
+    args.add_argument("--command", action="store_true", help="the whole command with --memory 500, Parquet and JSONL")
     args.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     asked = args.parse_args()
     if asked.child:
@@ -200,6 +202,8 @@ def measure(asked: argparse.Namespace, path: Path) -> int:
     if not told.exists():
         pairs = write_texts(path, asked.rows, min(5000, asked.rows // 200), asked.seed)
         told.write_text(json.dumps(pairs), "utf-8")
+    if asked.command:
+        return measure_command(path, asked.rows)
     pairs = [Planted(*one) for one in json.loads(told.read_text("utf-8"))]
     run = ("-m", "bench.dedup", "--child", path)
     found = child(*run, asked.rows, asked.threads, asked.memory)
@@ -219,6 +223,43 @@ def measure(asked: argparse.Namespace, path: Path) -> int:
     )
     against = "within 500 MB, precision 1.000, recall 0.995" if small else "60 s, 2 GB, precision 1.000, recall 0.995"
     return report("dedup_small_memory" if small else "dedup", figure, against, details, ok=ok)
+
+
+def measure_command(path: Path, rows: int) -> int:
+    """Peak memory and seconds of the whole command with --memory 500, and whether its files are those without it."""
+    lines = path.with_suffix(".jsonl")
+    if not lines.exists():
+        with lines.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps({"text": text}) + "\n" for text in read_texts(path))
+    runs: dict[str, Any] = {}
+    kept: list[list[Any]] = []
+    with folder() as made:
+        for name, source, memory in (
+            ("parquet", path, 500),
+            ("jsonl", lines, 500),
+            ("parquet_not_limited", path, 1500),
+        ):
+            out = made / name
+            words = ("--text", "text", "--out", out, "--memory", memory)
+            began, load = time.perf_counter(), os.getloadavg()[0]
+            run = subprocess.Popen(
+                [sys.executable, "-m", "curate.dedup", *map(str, (source, *words))], stdout=subprocess.DEVNULL
+            )
+            _, status, used = os.wait4(run.pid, 0)
+            seconds = time.perf_counter() - began
+            assert status == 0, f"curate.dedup ended with {status}"
+            runs[name] = {
+                "seconds": round(seconds, 1),
+                "peak_mb": round(used.ru_maxrss / 1000),
+                "load_before": round(load, 1),
+            }
+            files = json.loads((out / "manifest.json").read_bytes())["files"]
+            kept.append([(one["path"], one["sha256"]) for one in files])
+    same = all(one == kept[0] for one in kept)
+    peak = max(runs[name]["peak_mb"] for name in ("parquet", "jsonl"))
+    figure = f"{rows:,} texts, whole command, --memory 500: {peak:,} MB; files {'the same' if same else 'NOT the same'}"
+    against = "within 500 MB out of Parquet and JSONL, the same files as without the limit"
+    return report("dedup_command", figure, against, {"rows": rows, **runs}, ok=same and peak <= 500)
 
 
 def beside(asked: argparse.Namespace, path: Path, pairs: list[Planted]) -> dict[str, Any]:

@@ -6,11 +6,15 @@ Rows of 900 characters (English words, Chinese letters) are searched for the n-g
 texts, and for private data, by one thread; a part of them again by sets of n-grams and by Python's `re`
 text by text, which must find the same. The seconds are the processor's; the clock is kept beside. Then 20
 projects with planted faults and 20 clean ones are audited: what was found, and what blocked for no reason.
+Last, all checks over 300,000 rows with three judgments each, on two threads in a process of its own: the
+seconds of each check, and the memory beyond that of the rows.
 """
 
 import argparse
+import json
 import os
 import random
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -24,7 +28,8 @@ from curate.auditing import findings
 from curate.contamination import EvaluationText
 from data.text import tokens
 
-REACH = {"contamination_us": 30.0, "private_mb_s": 50.0}
+REACH = {"contamination_us": 30.0, "private_mb_s": 50.0, "audit_s": 12.0, "audit_mb": 1000.0}
+AUDIT_ROWS = 300_000
 NOISE = (
     "see https://docs.corp.io/guide/setup?id=4471 for more",
     "on 2026-03-14 at 15:09 we sold 1,299,000 of them",
@@ -161,18 +166,27 @@ def measure_faults(seeds: int, tasks: int) -> dict[str, Any]:
     }
 
 
+def measure_audit(rows: int) -> dict[str, Any]:
+    """Every check over so many rows, on two threads and on one, which must find the same."""
+    command = [sys.executable, "-m", "bench.judged", str(rows)]
+    told = [json.loads(subprocess.run([*command, n], capture_output=True, check=True).stdout) for n in ("2", "1")]
+    return {**told[0], "on_one_thread_s": told[1]["seconds"], "same": told[0]["digest"] == told[1]["digest"]}
+
+
 def main() -> int:
     """Measure, print, keep; 1 when a figure is not reached."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rows", type=int, default=50_000, help="rows of 900 characters (default: 50,000)")
     p.add_argument("--seeds", type=int, default=20, help="planted and clean projects (default: 20)")
     p.add_argument("--tasks", type=int, default=300, help="tasks in each (default: 300)")
+    p.add_argument("--audit", type=int, default=AUDIT_ROWS, help="rows of the whole audit (default: 300,000)")
     p.add_argument("--seed", type=int, default=7)
     args = p.parse_args()
     rng = random.Random(args.seed)
     grams = {name: measure_contamination(rng, args.rows, name == "chinese") for name in ("english", "chinese")}
     data = {name: measure_private(rng, args.rows, name == "chinese") for name in ("english", "chinese")}
     faults = measure_faults(args.seeds, args.tasks)
+    audit = measure_audit(args.audit)
     slowest = max(one["us_per_row"] for one in grams.values())
     least = min(one["mb_per_s"] for one in data.values())
     ok = (
@@ -181,13 +195,24 @@ def main() -> int:
         and not any(one["differ"] for one in (*grams.values(), *data.values()))
         and faults["found"] == faults["planted"]
         and not faults["false_blocks_in_clean_projects"]
+        and audit["same"]
+        # Fewer rows than the figure names tell nothing of it.
+        and (
+            args.audit < AUDIT_ROWS
+            or (audit["seconds"] <= REACH["audit_s"] and audit["beyond_mb"] <= REACH["audit_mb"])
+        )
     )
     figure = (
         f"contamination {slowest} us a row, private data {least} MB/s, {faults['found']} of {faults['planted']}"
-        f" planted faults found, {faults['false_blocks_in_clean_projects']} false blocks"
+        f" planted faults found, {faults['false_blocks_in_clean_projects']} false blocks;"
+        f" all checks over {args.audit:,} rows {audit['seconds']} s and {audit['beyond_mb']} MB"
     )
-    details = {"contamination": grams, "private_data": data, "faults": faults, "load": round(os.getloadavg()[0], 1)}
-    against = "< 30 us a row (decon: 34), >= 50 MB/s (Python's re: about 5), every fault, no false block"
+    details: dict[str, Any] = {"contamination": grams, "private_data": data, "faults": faults, "audit": audit}
+    details["load"] = round(os.getloadavg()[0], 1)
+    against = (
+        "< 30 us a row (decon: 34), >= 50 MB/s (Python's re: about 5), every fault, no false block;"
+        " 300,000 rows <= 12 s and <= 1000 MB beyond them"
+    )
     return report("scan", figure, against, details, ok)
 
 

@@ -6,7 +6,7 @@
 
 Labels are rows of unit, annotator and value; comparisons rows of item_a, item_b, winner and, where known,
 annotator; both as CSV, TSV, JSONL or Parquet. A project is read from the store, or with --snapshot from a
-folder that curate.snapshot wrote. DIR/report.md is what to read first; DIR/data has labels or pairs with
+folder that curate.snapshot wrote. DIR/report.html is what to read first; DIR/data has labels or pairs with
 probabilities, annotators with reliabilities and intervals, and strengths of models or items.
 """
 
@@ -101,7 +101,7 @@ def aggregate(args: argparse.Namespace) -> dict[str, Any]:
                 folder.config["project"] = project
                 summary = fill_project(con, folder, project, wish, count)
         manifest = folder.seal()
-    return {**summary, "report": str(args.out / "report.md"), "digest": manifest.digest, "wrote": str(args.out)}
+    return {**summary, "report": str(args.out / "report.html"), "digest": manifest.digest, "wrote": str(args.out)}
 
 
 def _kind(word: str) -> str:

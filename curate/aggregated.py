@@ -5,7 +5,7 @@
     data/responses.jsonl    scores within a prompt, for reward margins (a project)
     data/standings.jsonl    strengths of models or items, with intervals
     data/annotators.jsonl   reliability of each annotator with its interval, and how they err
-    report.md               what to read first
+    report.html             what to read first
     audit/rejected.jsonl    rows that could not be used, with line and reason
 
 A file that would have no row is not there. Everything is in the order of names or ids.
@@ -31,7 +31,11 @@ from curate.votes import (
 from data.errors import NotEnough
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from curate.engine import Connection
+    from curate.report_pages import Outcome
     from curate.skill import Floats
     from data.folder import Folder
     from data.rankings import Worths
@@ -60,6 +64,9 @@ def fill_labels(
     con: "Connection", folder: "Folder", paths: Sequence[Path], columns: dict[str, str], wish: Wishes, told: Told
 ) -> dict[str, Any]:
     """Aggregate labels of plain tables; returns the summary."""
+    import numpy as np
+
+    from curate.report_pages import aggregate_page
     from curate.tables import read_labels, read_tally
 
     with folder.lines("audit/rejected.jsonl") as rejected:
@@ -101,13 +108,39 @@ def fill_labels(
         "not_the_majority": differ,
         **({"warnings": warnings} if warnings else {}),
     }
-    least = _least(people)
-    told_line = (
-        f"{len(labels.units):,} units, {summary['votes']:,} labels by {len(people):,} annotators; the label differs"
-        f" from the majority on {differ:,}; {summary['even_majorities']:,} majorities are even"
+    order = found.probability.argsort(kind="stable")[:15].tolist()
+    told_of = _outcome(
+        ", ".join(path.name for path in paths),
+        summary,
+        ("units", "votes", "annotators", "rejected"),
+        found.probability,
+    )._replace(
+        labels={names[i]: n for i, n in enumerate(np.bincount(found.label, minlength=len(names)).tolist()) if n},
+        unsure=[(labels.units[i], names[found.label[i]], float(found.probability[i])) for i in order],
     )
-    _report(folder, "Aggregated labels", [told_line, *least, *(f"**Warning:** {one}" for one in warnings)], people, [])
-    return {**summary, "least_reliable": least}
+    folder.write_text("report.html", aggregate_page(told_of, people, []))
+    return {**summary, "least_reliable": _least(people)}
+
+
+def _outcome(
+    name: str, summary: dict[str, Any], counted: Sequence[str], probability: "NDArray[np.float64]"
+) -> "Outcome":
+    """What the report says, out of the summary and the probability of what was chosen."""
+    import numpy as np
+
+    from curate.report_pages import BINS, Outcome
+
+    places = np.minimum(BINS - 1, (probability * BINS).astype(np.int64))
+    return Outcome(
+        name,
+        {key: summary[key] for key in counted if summary.get(key)},
+        summary["method"],
+        summary["iterations"],
+        summary["converged"],
+        summary["not_the_majority"],
+        summary["even_majorities"],
+        np.bincount(places, minlength=BINS).tolist(),
+    )
 
 
 def _alone(found: "Consensus") -> list[str]:
@@ -134,7 +167,7 @@ def fill_comparisons(
         items_of(con, table, names_of(con, f"{table}_items")), prior=wish.prior, rounds=wish.rounds, seed=wish.seed
     )
     folder.write("data/pairs.jsonl", pair_rows(pairs, found, standings.strength, wish.method, plain=True))
-    people = _people(found, names, [])
+    people = people_rows(found, names, [])
     folder.write("data/annotators.jsonl", people)
     if standings.rows:
         folder.write("data/standings.jsonl", standings.rows)
@@ -146,7 +179,8 @@ def fill_comparisons(
         "pairs": len(pairs.first),
         "annotators": len(people),
     }
-    return _finish(folder, "Aggregated comparisons", summary, found, people, standings, wish)
+    name = ", ".join(path.name for path in paths)
+    return _finish(folder, name, summary, found, people, standings, wish)
 
 
 class Aggregated(NamedTuple):
@@ -202,7 +236,7 @@ def aggregate_project(
         if duels is None
         else stand(duels, prior=wish.prior, rounds=wish.rounds, seed=wish.seed)
     )
-    people = _people(found, made.annotators, made.kinds)
+    people = people_rows(found, made.annotators, made.kinds)
     likely = _likely(found, worths.strength[pairs.one] - worths.strength[pairs.two], wish.method)
     return Aggregated(
         project,
@@ -239,8 +273,7 @@ def write_project(folder: "Folder", found: Aggregated, wish: Wishes) -> dict[str
         "annotators": len(found.people),
         "tie_parameters": {str(size): round(value, 4) for size, value in found.worths.ties.items()},
     }
-    title = f"Aggregated judgments of {found.project}"
-    return _finish(folder, title, summary, found.verdicts, found.people, found.standings, wish)
+    return _finish(folder, found.project, summary, found.verdicts, found.people, found.standings, wish)
 
 
 def _likely(found: Verdicts, margin: "Floats", method: str) -> "Floats":
@@ -321,7 +354,8 @@ def pair_rows(
         }
 
 
-def _people(found: Verdicts, names: list[str], kinds: list[str]) -> list[dict[str, Any]]:
+def people_rows(found: Verdicts, names: list[str], kinds: list[str]) -> list[dict[str, Any]]:
+    """Each annotator as a row: reliability with its interval, the side they favour, how they err."""
     from data.stats import wilson
 
     rows = []
@@ -341,7 +375,7 @@ def _people(found: Verdicts, names: list[str], kinds: list[str]) -> list[dict[st
 
 def _finish(
     folder: "Folder",
-    title: str,
+    name: str,
     summary: dict[str, Any],
     found: Verdicts,
     people: list[dict[str, Any]],
@@ -349,6 +383,10 @@ def _finish(
     wish: Wishes,
 ) -> dict[str, Any]:
     """Write the report; returns the summary with what all ways of comparing share."""
+    import numpy as np
+
+    from curate.report_pages import aggregate_page
+
     split = int(((found.majority > 0.5) != (found.model > 0.5))[found.majority != 0.5].sum())
     undecided = int((found.majority == 0.5).sum())
     summary |= {
@@ -362,15 +400,11 @@ def _finish(
         "first_shown": _order(standings),
         "warnings": standings.warnings,
     }
-    lines = [
-        f"{summary['pairs']:,} pairs by {len(people):,} annotators; Dawid and Skene differ from the"
-        f" majority on {split:,}, {undecided:,} majorities are even",
-        *summary["least_reliable"],
-        *summary["leans_to_one_side"],
-        *([summary["first_shown"]] if summary["first_shown"] else []),
-        *(f"**Warning:** {warning}" for warning in standings.warnings),
-    ]
-    _report(folder, title, lines, people, standings.rows)
+    p = found.majority if wish.method == "majority" else found.model
+    counted = ("comparisons", "tasks", "judgments", "items", "pairs", "annotators", "rejected")
+    told = _outcome(name, summary, counted, np.maximum(p, 1 - p))
+    noted = [*standings.warnings, *([summary["first_shown"]] if summary["first_shown"] else [])]
+    folder.write_text("report.html", aggregate_page(told._replace(warnings=noted), people, standings.rows))
     return summary
 
 
@@ -409,25 +443,3 @@ def _order(standings: Standings) -> str | None:
         f"being shown first adds {standings.order:+.3f} to the log-odds ({standings.order_low:+.3f} to"
         f" {standings.order_high:+.3f})"
     )
-
-
-def _report(
-    folder: "Folder", title: str, lines: list[str], people: list[dict[str, Any]], standings: list[dict[str, Any]]
-) -> None:
-    """report.md: the lines, and two tables."""
-    out = [f"# {title}", "", *(f"- {line}" for line in lines), "", "## Annotators", ""]
-    out += ["| annotator | votes | reliability | from | to |", "|---|---:|---:|---:|---:|"]
-    shown = sorted(people, key=lambda r: (r["reliability"], r["annotator"]))
-    for row in shown[:50]:
-        ends = ("too few", "") if row["low"] is None else (f"{row['low']:.3f}", f"{row['high']:.3f}")
-        name = _name(row).replace("|", "\\|")
-        out.append(f"| {name} | {row['votes']:.0f} | {row['reliability']:.3f} | {ends[0]} | {ends[1]} |")
-    out += [f"| … {len(shown) - 50:,} more in data/annotators.jsonl | | | | |"] if len(shown) > 50 else []
-    if standings:
-        out += ["", "## Standings", "", "| item | strength | from | to |", "|---|---:|---:|---:|"]
-        for row in standings[:50]:
-            ends = ("", "") if row["low"] is None else (f"{row['low']:+.3f}", f"{row['high']:+.3f}")
-            ends = (f"{ends[0]} (too few)", ends[1]) if row["too_few"] else ends
-            name = _name({"annotator": row["item"]}).replace("|", "\\|")
-            out.append(f"| {name} | {row['strength']:+.3f} | {ends[0]} | {ends[1]} |")
-    folder.write_text("report.md", "\n".join(out) + "\n")

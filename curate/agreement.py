@@ -9,7 +9,8 @@ From plain tables (columns unit, annotator, value, or with --comparisons item_a,
 annotator; CSV, TSV, JSONL, Parquet), from the store, from a snapshot of it, or from the judgments
 of an export: Krippendorff's alpha, percent agreement, Gwet's AC1, and Kendall's W for
 rankings. Intervals come from resampling what was judged, never who judged it: the jackknife, and
-the bootstrap beside it. Writes DIR/data/agreement.jsonl, a row for each measure and slice.
+the bootstrap beside it. Writes DIR/data/agreement.jsonl, a row for each measure and slice, and
+DIR/report.html with charts.
 """
 
 from pathlib import Path

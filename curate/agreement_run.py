@@ -57,6 +57,7 @@ def run(wanted: Wanted, *, replace: bool = False) -> dict[str, Any]:
     """
     from curate.engine import engine
     from curate.rankings import rankings_agree
+    from curate.report_pages import agreement_page
     from data.folder import write_folder
 
     question = _question(wanted)
@@ -79,6 +80,8 @@ def run(wanted: Wanted, *, replace: bool = False) -> dict[str, Any]:
                 if any(scale.criterion == "ranking" for scale in scales):
                     rows += rankings_agree(con, question)
             folder.write("data/agreement.jsonl", rows)
+            name = told.get("project") or ", ".join(path.name for path in wanted.inputs)
+            folder.write_text("report.html", agreement_page(rows, name, wanted.threshold))
             checked = _check(con, scales, rows, question, folder) if wanted.check else None
         manifest = folder.seal()
     return {

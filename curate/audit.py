@@ -5,8 +5,8 @@
 Takes an export folder, a snapshot (--project), preference files in any layout that annotate.load
 reads, comparisons (--comparisons: item_a, item_b, winner, annotator) or texts (--text COLUMN).
 --evaluation FILE looks for its texts among ours. Writes DIR/audit/findings.jsonl, and every case in
-cases.jsonl; --redact writes a copy of JSONL rows without private data to DIR/data. Exit status:
-0 nothing blocks, 1 a finding of level block that --allow does not name, 2 something to mend.
+cases.jsonl, with DIR/report.html to read; --redact writes a copy of JSONL rows without private data
+to DIR/data. Exit status: 0 nothing blocks, 1 a finding of level block that --allow does not name, 2 something to mend.
 """
 
 from pathlib import Path
@@ -35,32 +35,36 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--only", nargs="+", default=[], metavar="NAME", help="look for these findings alone")
     p.add_argument("--allow", nargs="+", default=[], metavar="NAME", help="findings that shall not block")
     p.add_argument("--limit", nargs="+", default=[], metavar="NAME=X", help="from where on one warns: length=0.2")
+    p.add_argument("--threads", type=int, metavar="N", help="that work at once (default: one for each core)")
     p.add_argument("--redact", action="store_true", help="write the rows without private data to DIR/data")
     add_json(p)
     args = p.parse_args(argv)
-    from curate.auditing import findings
+    from curate.auditing import findings, how_many
     from curate.evaluation import read_evaluation
     from curate.findings import blocking
+    from curate.report_pages import audit_page
     from data.folder import write_folder
 
     limits = _limits(args.limit, args.only)
     blocking([], args.allow)
+    threads = how_many(args.threads)
     config = {"limits": limits.model_dump(mode="json"), "n": args.n, "shortest": args.shortest}
     config |= {"allow": sorted(args.allow), "redact": args.redact, "evaluation": [p.name for p in args.evaluation]}
     files = _redactable(args.inputs) if args.redact else []
     with write_folder(args.out, "audit", config, replace=args.force) as folder:
-        with progress("checks", total=11) as step:
+        with progress("checks") as step:
             material = _material(args, folder)
             step(1)
             index = read_evaluation(args.evaluation, args.n, args.shortest) if args.evaluation else None
-            found = findings(material, limits, index, lambda _: step(1))
+            found = findings(material, limits, index, lambda _: step(1), threads)
         replaced = _write(folder, found, files)
+        counts = {"rows": len(material.pairs), "judgments": len(material.ballots), "texts": len(material.passages)}
+        name = ", ".join(Path(word).name for word in args.inputs)
+        folder.write_text("report.html", audit_page([one.finding for one in found], counts, name, args.allow))
         manifest = folder.seal()
     stops = blocking([one.finding for one in found], args.allow)
     summary = {
-        "rows": len(material.pairs),
-        "judgments": len(material.ballots),
-        "texts": len(material.passages),
+        **counts,
         "findings": {level: sum(f.finding.level == level for f in found) for level in ("block", "warn", "info")},
         **({"evaluation_texts": len(index.texts), "too_short_to_look_for": index.too_short} if index else {}),
         **({"replaced": replaced} if args.redact else {}),
@@ -150,7 +154,7 @@ def _redactable(inputs: list[str]) -> list[Path]:
 def _write(folder: "Folder", found: "list[Found]", files: list[Path]) -> int:
     """The findings, their cases, and the redacted rows; returns how many pieces were replaced."""
     from curate.findings import FILE
-    from curate.redaction import redact_file
+    from curate.redaction import about, redact_file
 
     folder.write(FILE, (one.finding for one in found))
     cases = ({"finding": one.finding.name, **c.plain()} for one in found for c in one.cases)
@@ -160,6 +164,15 @@ def _write(folder: "Folder", found: "list[Found]", files: list[Path]) -> int:
         for path in files:
             with folder.lines(f"data/{path.name.removesuffix('.gz')}") as out:
                 replaced += redact_file(path, out, told)
+    if files:
+        digest = folder.inputs.get("digest")
+        folder.inputs["redacted"] = {"replaced": replaced, **({"of": digest} if digest else {})}
+        splits = [path.name.removesuffix(".gz").removesuffix(".jsonl") for path in files]
+        there = [name for name in splits if (folder.path / "data" / f"{name}.jsonl").is_file()]
+        folder.write_text("README.md", about(there, digest, replaced))
+        named = files[0].parent.parent / "dataset_info.json"
+        if digest and named.is_file():  # by which LLaMA-Factory finds the files; no text of ours is in it
+            folder.write_text("dataset_info.json", named.read_text("utf-8"))
     return replaced
 
 

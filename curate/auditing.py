@@ -10,16 +10,20 @@ What each name means is in curate/findings.py. The same material gives the same 
 same order, however its rows were ordered.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import NamedTuple
 
-from curate import bias, content, cycles, people
+from curate import bias, content, cycles, marks, people
+from curate.ballot_columns import KINDS, Columns, columns
 from curate.findings import NAMES, Case, Found, Level, case, finding
-from curate.material import Ballot, Material
-from curate.pairs import KINDS
+from curate.material import Material
+from curate.repeats import prompt_keys, repeats, split_leaks
 from data.errors import BadInput, nearest
 from data.records import Record
 
-KINDS_SHOWN = tuple(KINDS.values())
+_LICENCES = ("licence_unknown", "licence_mixed", "licence_restricted")
 
 
 class Limits(Record):
@@ -49,52 +53,98 @@ def findings(
     limits: Limits | None = None,
     evaluation: "content.EvaluationIndex | None" = None,
     step: Callable[[str], None] = lambda _: None,
+    threads: int = 1,
 ) -> list[Found]:
     """Everything the checks find, in the order of curate.findings.NAMES.
 
     Args:
         evaluation: the evaluation files' index (curate.contamination.index); without it that check is left out.
-        step: is told the name of each check before it runs.
+        step: is told the name of each check before it runs; with `limits.only` those it names run alone.
+        threads: how many threads (and processes, of which the script must be importable) may work at once;
+            the findings are the same.
     """
     limits = limits or Limits()
     for name in limits.only:
         if name not in NAMES:
             hint = nearest(name, NAMES) or f"; there are {', '.join(NAMES)}"
             raise BadInput(f"--only: '{name}' is no finding{hint}")
-    checks: list[tuple[str, Callable[[], list[Found]]]] = [
-        ("position", lambda: position(material, limits) + leaning(material)),
-        ("length and style", lambda: length(material, limits) + style(material, limits)),
-        ("people", lambda: outliers(material, limits)),
-        ("answers", lambda: content.answers(material.pairs, limits.near_identical)),
-        ("labels", lambda: content.leaks(material.pairs, limits.marks)),
-        ("rows", lambda: content.repeats(material.pairs)),
-        ("licences", lambda: content.licences(material.pairs)),
-        ("circles", lambda: circles(material)),
-        ("private data", lambda: content.private_data(material.passages)),
-    ]
-    if evaluation is not None:
-        checks.append(
-            ("evaluation files", lambda: content.contaminated(material.passages, evaluation, limits.contaminated))
-        )
+    if threads < 1:
+        raise BadInput(f"--threads: {threads} is below 1")
     found: list[Found] = []
-    for name, check in checks:
-        step(name)
-        found += check()
+    for check in checks(material, limits, evaluation, threads):
+        if not limits.only or set(check.finds) & set(limits.only):
+            step(check.name)
+            found += check.look()
     places = {name: place for place, name in enumerate(NAMES)}
     kept = [one for one in found if not limits.only or one.finding.name in limits.only]
     return sorted(kept, key=lambda one: places[one.finding.name])
 
 
-def _kinds(ballots: Sequence[Ballot]) -> list[tuple[str, list[Ballot]]]:
-    return [(kind, own) for kind in KINDS_SHOWN if (own := [b for b in ballots if b.kind == kind])]
+def how_many(threads: int | None) -> int:
+    """As many threads as were asked for, or one for each core that may be used."""
+    if threads is not None:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def position(material: Material, limits: Limits) -> list[Found]:
-    """Position bias of people and of models, apart."""
-    if not material.order_known:
-        return []
+class Check(NamedTuple):
+    """A check, the findings it can give, and the work."""
+
+    name: str
+    finds: tuple[str, ...]
+    look: Callable[[], list[Found]]
+
+
+def checks(
+    material: Material, limits: Limits, evaluation: "content.EvaluationIndex | None" = None, threads: int = 1
+) -> list[Check]:
+    """The checks there are for this material; what several need is computed when the first of them runs."""
+    rows, texts = material.pairs, material.passages
+    ballots = cache(lambda: columns(material.ballots))
+    prompts = cache(lambda: prompt_keys(rows))
+    found = [
+        Check("length", ("length_bias",), lambda: length(material, limits)),
+        Check("style", ("style_bias",), lambda: style(material, limits)),
+        Check("languages", ("language_mismatch",), lambda: content.languages(rows)),
+        Check("people", ("speed_outlier", "agreement_outlier"), lambda: outliers(ballots(), limits)),
+        Check("equal answers", ("identical_answers",), lambda: content.identical(rows)),
+        Check(
+            "near answers",
+            ("near_identical_answers",),
+            lambda: content.near_identical(rows, limits.near_identical, threads),
+        ),
+        Check("labels", ("label_leak",), lambda: marks.label_leaks(rows)),
+        Check("marks", ("one_sided_mark",), lambda: marks.one_sided(rows, limits.marks)),
+        Check("answers in prompts", ("answer_in_prompt",), lambda: content.in_prompt(rows)),
+        Check("rows", ("duplicate_rows", "contradiction"), lambda: repeats(rows, prompts())),
+        Check("splits", ("split_leak",), lambda: split_leaks(rows, prompts(), threads)),
+        Check("licences", _LICENCES, lambda: content.licences(rows)),
+        Check("circles", ("intransitive",), lambda: circles(material, ballots())),
+        Check("private data", ("private_data",), lambda: content.private_data(texts, threads)),
+    ]
+    if material.order_known:
+        found.insert(0, Check("sides of people", ("position_bias_person",), lambda: leaning(ballots())))
+        found.insert(0, Check("position", ("position_bias",), lambda: position(ballots(), limits)))
+    if evaluation is not None:
+        least = limits.contaminated
+        found.append(
+            Check(
+                "evaluation files",
+                ("contamination",),
+                lambda: content.contaminated(texts, evaluation, least),
+            )
+        )
+    return found
+
+
+def _kinds(ballots: Columns) -> list[tuple[str, Columns]]:
+    return [(kind, own) for kind in KINDS if (own := ballots.of_kind(kind)).size]
+
+
+def position(ballots: Columns, limits: Limits) -> list[Found]:
+    """Position bias of people and of models, apart; the ballots tell in which order answers were shown."""
     out = []
-    for kind, own in _kinds(material.ballots):
+    for kind, own in _kinds(ballots):
         rate = bias.position(own)
         if rate.rate is None or kind == "rule":
             continue
@@ -106,18 +156,16 @@ def position(material: Material, limits: Limits) -> list[Found]:
         )
         out.append(
             finding(
-                "position_bias", level, len(own), says, [], int(rate.n), share=rate.rate, low=rate.low, high=rate.high
+                "position_bias", level, own.size, says, [], int(rate.n), share=rate.rate, low=rate.low, high=rate.high
             )
         )
     return out
 
 
-def leaning(material: Material) -> list[Found]:
-    """People (and model judges) who prefer a side."""
-    if not material.order_known:
-        return []
+def leaning(ballots: Columns) -> list[Found]:
+    """People (and model judges) who prefer a side; the ballots tell in which order answers were shown."""
     out = []
-    for kind, own in _kinds(material.ballots):
+    for kind, own in _kinds(ballots):
         cases = [
             case(
                 one.annotator,
@@ -127,7 +175,7 @@ def leaning(material: Material) -> list[Found]:
             for one in people.leaning(own)
         ]
         if cases:
-            known = len(people.by_person(own))
+            known = people.known(own)
             says = f"{len(cases)} of {known} annotators ({kind}) prefer a side"
             out.append(finding("position_bias_person", "warn", known, says, cases))
     return out
@@ -175,7 +223,7 @@ def length(material: Material, limits: Limits) -> list[Found]:
 
 
 def style(material: Material, limits: Limits) -> list[Found]:
-    """Lists, headers, bold and code, with length held still; and answers in another script."""
+    """Lists, headers, bold and code, with length held still."""
     out = []
     for one in bias.style(material.pairs):
         if one.share.rate is None or one.slope is None or one.error is None:
@@ -201,13 +249,13 @@ def style(material: Material, limits: Limits) -> list[Found]:
                 error=one.error,
             )
         )
-    return out + content.languages(material.pairs)
+    return out
 
 
-def outliers(material: Material, limits: Limits) -> list[Found]:
+def outliers(ballots: Columns, limits: Limits) -> list[Found]:
     """People far quicker than the others, and those who agree with nobody."""
-    own = [b for b in material.ballots if b.kind == "person"]
-    known = len(people.by_person(own))
+    own = ballots.of_kind("person")
+    known = people.known(own)
     out = []
     quick = [
         case(
@@ -233,10 +281,11 @@ def outliers(material: Material, limits: Limits) -> list[Found]:
     return out
 
 
-def circles(material: Material) -> list[Found]:
+def circles(material: Material, ballots: Columns) -> list[Found]:
     """Judgments and rows that go round."""
     cases: list[Case] = []
-    for prompt, who, circle in cycles.of_ballots(material.ballots):
+    several = ballots.of_three()
+    for prompt, who, circle in cycles.of_ballots([b for b in material.ballots if b.prompt_id in several]):
         by = f"annotator {who}" if who else "the majority"
         shown = " > ".join(r[:12] for r in [*circle, circle[0]])
         cases.append(case(prompt or circle[0], "prompt" if prompt else "item", f"{by}: {shown}"))
@@ -247,3 +296,27 @@ def circles(material: Material) -> list[Found]:
     prompts = len({b.prompt_id for b in material.ballots} | {p.prompt_id for p in material.pairs})
     says = f"{len(cases):,} circles in what was said of {prompts:,} prompts"
     return [finding("intransitive", "warn", prompts, says, cases)]
+
+
+def rows_named(found: Iterable[Found], material: Material) -> dict[str, set[str]]:
+    """For each finding the rows its cases touch, by id: what an export may leave out by the finding's name.
+
+    A case that is a response or a prompt touches every row with it. A finding about people, or about the
+    whole set, touches none and has no entry.
+    """
+    wanted: dict[tuple[str, str], set[str]] = {}
+    for one in found:
+        for each in one.cases:
+            if each.kind in ("row", "response", "prompt"):
+                wanted.setdefault((each.kind, each.id), set()).add(one.finding.name)
+    named: dict[str, set[str]] = {}
+    for row in material.pairs if wanted else ():
+        for key in (
+            ("row", row.id),
+            ("prompt", row.prompt_id),
+            ("response", row.chosen_id),
+            ("response", row.rejected_id),
+        ):
+            for name in wanted.get(key, ()):
+                named.setdefault(name, set()).add(row.id)
+    return named

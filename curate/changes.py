@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curate import layouts
+from curate.evidence import Plan, hear
 from curate.pairs import Stored
 from curate.proof import JUDGMENTS, LEFT_OUT, TASKS, Line, by_task, data_files, plan_of
-from curate.rows import Plan, look
+from curate.rows import look
 from data.errors import BadInput
 from data.jsonl import explain
 from data.manifest import Manifest
@@ -175,7 +176,7 @@ def _rows(evidence: Evidence, plan: Plan) -> dict[tuple[str, ...], Any]:
         judgments = [Stored("counted", Judgment.model_validate(line.value)) for line in evidence.judgments.values()]
     except ValueError as error:
         raise BadInput(f"{evidence.task[0].where}: {explain(error)}") from None
-    made = layouts.rows(plan.format, look(task, judgments, plan).pairs)
+    made = layouts.rows(plan.format, look(hear(task, judgments, plan), plan).pairs, plan.rules.even)
     return {key(row.value): row.value for row in made}
 
 

@@ -5,7 +5,8 @@ what most of them said, and in rows. Of each knot (a strongly connected set of t
 is left of one) a shortest circle is shown. Found by R. Tarjan's method (1972), without recursion.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
 from curate.material import Ballot, Pair
@@ -83,12 +84,11 @@ def _way(beats: Graph, inside: set[str], start: str, end: str, below: int) -> li
     return []
 
 
-def of_ballots(ballots: Iterable[Ballot]) -> list[tuple[str, str, list[str]]]:
+def of_ballots(ballots: Sequence[Ballot]) -> list[tuple[str, str, list[str]]]:
     """Prompt, annotator ("" for the majority) and circle, for every knot among one prompt's answers."""
     said: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
     tasks: dict[str, set[str]] = {}
     answers: dict[str, set[str]] = {}
-    ballots = list(ballots)
     for ballot in ballots:
         answers.setdefault(ballot.prompt_id, set()).update(ballot.place)
     for ballot in ballots:
@@ -120,10 +120,13 @@ def _circles(lean: dict[tuple[str, str], int]) -> list[list[str]]:
     return [circle for knot in knots(beats) if (circle := shortest(beats, knot))]
 
 
-def of_pairs(pairs: Iterable[Pair]) -> list[tuple[str, list[str]]]:
+def of_pairs(pairs: Sequence[Pair]) -> list[tuple[str, list[str]]]:
     """Prompt and circle of chosen and rejected answers, for every knot among one prompt's rows."""
     graphs: dict[str, dict[str, set[str]]] = {}
+    rows = Counter(pair.prompt_id for pair in pairs)
     for pair in pairs:
+        if rows[pair.prompt_id] < 3:
+            continue  # a circle of three is three rows
         beats = graphs.setdefault(pair.prompt_id, {})
         beats.setdefault(pair.chosen_id, set()).add(pair.rejected_id)
         beats.setdefault(pair.rejected_id, set())

@@ -11,10 +11,11 @@ Read are JSON lines and arrays, CSV, TSV and Parquet (any may be .gz but Parquet
     text        whatever has the column that --text names
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from data.errors import BadInput, NotThere, nearest
 from data.formats.files import ENDINGS, Item, Source, open_source
@@ -27,6 +28,10 @@ ON: tuple[On, ...] = ("row", "prompt", "response")
 LAST = 2**63 - 1
 """What stands for a time or an event that nobody knows: it comes after all others."""
 PROMPT, FIRST, SECOND = 0, 1, 2
+KEYS, KEY = 3, 12  # the parts of Entry.same, and the bytes of each
+_NOTHING = blake2b(digest_size=KEY).digest()  # of a part that is not compared
+Text: TypeAlias = str | Sequence[Mapping[str, Any]]
+"""Text, or a list of messages."""
 _LONGEST_ID = 300
 
 
@@ -44,13 +49,13 @@ class Entry(NamedTuple):
     parts: list[tuple[int, str]]
     """The texts that are compared, each with its part: prompt, first or chosen, rejected."""
     same: bytes
-    """Equal where what is compared is the same to the letter; of a pair of whole rows also `swapped`."""
-    swapped: bytes | None
-    """What `same` would be with chosen and rejected in each other's place."""
+    """Equal where what is compared is the same to the letter: 12 bytes for each part."""
+    pair: bool
+    """Whether it says that one text is better than another: chosen and rejected, both compared."""
     file: str
     """The file of the split it belongs to, such as train.jsonl."""
     line: bytes
-    """The row as it goes on, on one line."""
+    """The row as it goes on, on one line; of two rows with one id the lower hash of this comes first."""
 
 
 class Bad(NamedTuple):
@@ -117,10 +122,11 @@ def _judged(folder: Path) -> dict[str, int]:
     kept = folder / "audit" / "judgments.jsonl"
     lines = read_lines(kept) if kept.is_file() else iter(())
     rows = (line.value for line in lines if isinstance(line.value, dict))
-    return {str(row.get("id")): _milliseconds(row.get("submitted_at")) for row in rows}
+    return {str(row.get("id")): milliseconds(row.get("submitted_at")) for row in rows}
 
 
-def _milliseconds(time: Any) -> int:
+def milliseconds(time: Any) -> int:
+    """A time in ISO 8601 as milliseconds since 1970; LAST where it is none."""
     try:
         read = datetime.fromisoformat(str(time))
     except ValueError:
@@ -185,10 +191,6 @@ _FIELDS = (  # the fields by which a kind of row is known, in this order
 def _entry(value: dict[str, Any], kind: str, on: On, text: str | None, times: Times, file: str) -> Entry:
     said = _said(value, kind, text)
     parts = [(part, one) for part, one in said if on == "row" or (part == PROMPT) == (on == "prompt") or kind == "text"]
-    spelled = sorted((part, canonical(one)) for part, one in parts)
-    swapped = None
-    if kind == "pair" and on == "row":
-        swapped = _key(sorted((SECOND + FIRST - part if part else part, one) for part, one in spelled))
     line = canonical(value)
     own = value.get("id")
     if isinstance(own, bool) or not isinstance(own, int | str | None) or len(str(own)) > _LONGEST_ID:
@@ -202,20 +204,59 @@ def _entry(value: dict[str, Any], kind: str, on: On, text: str | None, times: Ti
         judged=min(known, default=LAST),
         seq=times.seq.get(task, LAST),
         parts=[(part, one if isinstance(one, str) else _flat(one)) for part, one in parts],
-        same=_key(spelled),
-        swapped=swapped,
+        same=_same(parts),
+        pair=kind == "pair" and on == "row",
         file=file,
         line=line,
     )
 
 
-def _key(spelled: list[tuple[int, bytes]]) -> bytes:
-    from hashlib import blake2b
+def pair_entry(
+    id: str,
+    prompt: Text,
+    chosen: Text,
+    rejected: Text,
+    *,
+    on: On = "row",
+    judged: int = LAST,
+    seq: int = LAST,
+    task: str | None = None,
+    line: bytes = b"",
+) -> Entry:
+    """A preference row that is in memory already, as dedup compares it: as if it were read from a file.
 
-    whole = blake2b(digest_size=16)
-    for part, one in spelled:
-        whole.update(b"%d:%d:" % (part, len(one)) + one)
-    return whole.digest()
+    Args:
+        prompt, chosen, rejected: text, or messages as {"role": ..., "content": ...}.
+        judged: milliseconds since 1970 of its first judgment that counts.
+        seq: the event of the ledger that brought it in.
+        task: where prompts are compared, rows of one task are compared once and go or stay together.
+        line: what tells two rows with one id apart; may be left out where ids are not repeated.
+    """
+    parts, same = [], b""
+    for part, one, role in ((PROMPT, prompt, "user"), (FIRST, chosen, "assistant"), (SECOND, rejected, "assistant")):
+        if on != "row" and (part == PROMPT) != (on == "prompt"):
+            same += _NOTHING
+        elif isinstance(one, str):
+            parts.append((part, one))
+            same += blake2b(canonical([{"content": one, "role": role}]), digest_size=KEY).digest()
+        else:
+            parts.append((part, _flat(one)))
+            same += blake2b(canonical(one), digest_size=KEY).digest()
+    unit = task if on == "prompt" else None
+    return Entry(id, unit, judged, seq, parts, same, on == "row", "train.jsonl", line)
+
+
+def _same(parts: list[tuple[int, Any]]) -> bytes:
+    """A hash of each part's texts, one after another; those of one part in any order."""
+    spelled: tuple[list[bytes], ...] = ([], [], [])
+    for part, one in parts:
+        spelled[part].append(canonical(one))
+    return b"".join([blake2b(b"\n".join(sorted(own)), digest_size=KEY).digest() for own in spelled])
+
+
+def turned(same: bytes) -> bytes:
+    """What `same` of a pair is with chosen and rejected in each other's place."""
+    return same[:KEY] + same[SECOND * KEY :] + same[KEY : SECOND * KEY]
 
 
 def _said(value: dict[str, Any], kind: str, text: str | None) -> list[tuple[int, Any]]:
@@ -255,11 +296,5 @@ def _messages(value: Any, field: str) -> Any:
     raise BadInput(f"{field} is {in_words(value)}, neither text nor messages")
 
 
-def _flat(messages: list[dict[str, Any]]) -> str:
+def _flat(messages: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(message["content"] for message in messages)
-
-
-def pair_parts(line: bytes, turned: bool) -> list[tuple[int, str]]:
-    """The parts of a pair's line again; `turned`, with chosen and rejected in each other's place."""
-    said = _said(parse(line)[0], "pair", None)
-    return [(SECOND + FIRST - part if part and turned else part, _flat(one)) for part, one in said]

@@ -15,10 +15,11 @@ from curate.words import word_keys
 from data.errors import BadInput, nearest
 
 if TYPE_CHECKING:
-    from curate.near_join import Pairs
+    from curate.near import Near
 
 THRESHOLD = Fraction(4, 5)
 _STEPS = (Fraction(7, 10), Fraction(3, 5), Fraction(1, 2))  # below the last the similarity is not told
+_MOST, _LEAST = 32, 4_000_000  # candidates a prompt, and at any rate, that are compared below 0.8
 _FIELDS = ("prompt", "messages", "conversations", "instruction", "question", "text", "chosen")
 _HUMAN, _ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
@@ -98,48 +99,31 @@ class Groups(NamedTuple):
 
 def group(rows: Sequence[Asked], threshold: Fraction = THRESHOLD, threads: int = 1) -> Groups:
     """Put rows that must not be parted in groups."""
+    import numpy as np
+
+    from curate.near import near_rows
+    from curate.near_join import components
+
     prompts = word_keys([row.prompt for row in rows])
-    openers = word_keys([row.opener for row in rows])
+    apart = [i for i, row in enumerate(rows) if row.opener != row.prompt]
+    openers = list(prompts)
+    for i, key in zip(apart, word_keys([rows[i].opener for i in apart]), strict=True):
+        openers[i] = key
     first: dict[bytes, int] = {}
     same = [first.setdefault(key, i) for i, key in enumerate(prompts)]
-    links = _Links(len(rows))
     begun: dict[bytes, int] = {}
-    for i, prompt in enumerate(same):
-        links.join(i, prompt)
-        links.join(i, begun.setdefault(openers[i], i))
-    once = sorted(set(same))
-    found = _near([rows[i].prompt for i in once], threshold, threads)
-    for a, b in zip(found.a.tolist(), found.b.tolist(), strict=True):
-        links.join(once[a], once[b])
+    opened = [begun.setdefault(key, i) for i, key in enumerate(openers)]
+    once = np.unique(np.array(same, np.int64))
+    with near_rows(([(0, rows[i].prompt)] for i in once.tolist()), threshold, threads=threads) as near:
+        label = near.linked()
+    every = np.arange(len(rows))
+    part = components(len(rows), np.concatenate([every, every, once]), np.concatenate([same, opened, once[label]]))
     names: dict[int, bytes] = {}
-    for i, key in enumerate(prompts):
-        root = links.root(i)
-        names[root] = min(names.get(root, key), key)
-    return Groups([names[links.root(i)].hex() for i in range(len(rows))], same)
-
-
-class _Links:
-    """Who is linked to whom (R. E. Tarjan's union-find, with halved paths)."""
-
-    def __init__(self, count: int) -> None:
-        self.above = list(range(count))
-
-    def root(self, i: int) -> int:
-        while self.above[i] != i:
-            self.above[i] = self.above[self.above[i]]
-            i = self.above[i]
-        return i
-
-    def join(self, a: int, b: int) -> None:
-        a, b = self.root(a), self.root(b)
-        self.above[max(a, b)] = min(a, b)
-
-
-def _near(texts: Sequence[str], threshold: Fraction, threads: int) -> "Pairs":
-    from curate.near import near_rows
-
-    with near_rows(([(0, text)] for text in texts), threshold, threads=threads) as near:
-        return near.pairs()
+    for root, key in zip(part.tolist(), prompts, strict=True):
+        if key < names.get(root, b"\xff" * 17):
+            names[root] = key
+    spelled = {root: key.hex() for root, key in names.items()}
+    return Groups([spelled[root] for root in part.tolist()], same)
 
 
 def splits(groups: Iterable[str], seed: int, shares: Sequence[int]) -> list[str]:
@@ -156,45 +140,65 @@ def splits(groups: Iterable[str], seed: int, shares: Sequence[int]) -> list[str]
 def nearest_across(rows: Sequence[Asked], same: Sequence[int], sides: Sequence[str], threads: int = 1) -> Nearest:
     """The two most similar prompts on different sides: measured, not assumed.
 
-    Looked for from 0.8 downwards in steps to a half. Prompts on more than one side are 1.0 alike.
+    Looked for from 0.8 downwards in steps to a half; below 0.8 only as far as few enough prompts share rare
+    shingles (thousands that follow one template do). Prompts on more than one side are 1.0 alike.
 
     Args:
         same: for each row the first row with the same prompt (Groups.prompt).
         sides: the split of each row.
     """
+    from curate.near import near_rows
+
     for i, prompt in enumerate(same):
         if sides[i] != sides[prompt]:
             return Nearest(1.0, prompt, i, 1.0)
     once = sorted(set(same))
-    texts = [rows[i].prompt for i in once]
     number = {name: n for n, name in enumerate(sorted(set(sides)))}
     side = [number[sides[i]] for i in once]
     if len(number) < 2:
         return Nearest(None, None, None, float(_STEPS[-1]))
-    for threshold in (THRESHOLD, *_STEPS):
-        found = near_across(texts, side, threshold, threads)
-        if found:
-            alike, a, b = max(found, key=lambda two: (two[0], -two[1], -two[2]))
-            return Nearest(alike, once[a], once[b], float(threshold))
-    return Nearest(None, None, None, float(_STEPS[-1]))
+    at_least = float(THRESHOLD)
+    with near_rows(([(0, rows[i].prompt)] for i in once), THRESHOLD, threads=threads) as near:
+        for threshold in (THRESHOLD, *_STEPS):
+            near.threshold = threshold
+            found = _across(near, side, None if threshold == THRESHOLD else _MOST * len(once) + _LEAST)
+            if found is None:
+                break
+            at_least = float(threshold)
+            if found:
+                alike, a, b = max(found, key=lambda two: (two[0], -two[1], -two[2]))
+                return Nearest(alike, once[a], once[b], at_least)
+    return Nearest(None, None, None, at_least)
 
 
 def near_across(
     texts: Sequence[str], sides: Sequence[int], threshold: Fraction = THRESHOLD, threads: int = 1
 ) -> list[tuple[float, int, int]]:
-    """Similarity and numbers of every two texts on different sides that reach the threshold; sides from 0."""
-    import numpy as np
+    """For each text and each side named before its own the text there most like it, where it reaches the threshold.
 
+    Args:
+        sides: the side of each text, from 0.
+
+    Returns:
+        Similarity, number of the text on the side before (of several the first), number of the text.
+    """
     from curate.near import near_rows
 
-    side = np.array(sides, np.int64)
-    out: list[tuple[float, int, int]] = []
     with near_rows(([(0, text)] for text in texts), threshold, threads=threads) as near:
-        sizes = np.asarray(near.kept.sizes).astype(np.int64)
-        for which in np.unique(side)[:-1].tolist():
-            found = near.between(side == which)
-            later = side[found.b] > which  # of the sides before, the pairs are known
-            a, b, common = found.a[later], found.b[later], found.common[later]
-            alike = common / np.maximum(sizes[a] + sizes[b] - common, 1)
-            out += zip(alike.tolist(), a.tolist(), b.tolist(), strict=True)
+        return _across(near, sides, None) or []
+
+
+def _across(near: "Near", sides: Sequence[int], at_most: int | None) -> list[tuple[float, int, int]] | None:
+    """What near_across gives; None when more candidates than `at_most` would have to be compared."""
+    import numpy as np
+
+    side = np.array(sides, np.int64)
+    sizes = np.asarray(near.kept.sizes).astype(np.int64)
+    out: list[tuple[float, int, int]] = []
+    for which in np.unique(side)[:-1].tolist():
+        found = near.most_alike(side == which, side > which, at_most)
+        if found is None:
+            return None
+        alike = found.common / np.maximum(sizes[found.a] + sizes[found.b] - found.common, 1)
+        out += zip(alike.tolist(), found.a.tolist(), found.b.tolist(), strict=True)
     return out

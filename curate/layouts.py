@@ -10,7 +10,7 @@
 Beside the reader's own columns stand ours, which it passes over: ids, source, weight, votes,
 judgments, so that people and models stay told apart and each row leads back to its judgments.
 A row is a pure function of the pairs of one task; a pair that a format has no place for is left
-out with the reason.
+out with the reason. Pairs come here as plain values (`plain_pair`), for there are many.
 """
 
 from collections.abc import Collection, Sequence
@@ -34,6 +34,10 @@ _TAGS = {"user": "human", "assistant": "gpt", "tool": "observation"}
 _TURN: Kind = [("from", "string"), ("value", "string")]  # type: ignore[assignment]
 
 
+PlainPair = dict[str, Any]
+"""A PreferencePair as JSON types, every column there."""
+
+
 class Row(NamedTuple):
     """A row of an export: its id, its split, and its columns."""
 
@@ -46,36 +50,49 @@ class Row(NamedTuple):
         return canonical(self.value)
 
 
-def rows(format: str, pairs: Sequence[PreferencePair]) -> list[Row]:
+def plain_pair(pair: PreferencePair) -> PlainPair:
+    """A pair as JSON types. A message is role and content; tool calls and a name only where it has them."""
+    return {**pair.__dict__, **{column: _plain(getattr(pair, column)) for column in ("prompt", "chosen", "rejected")}}
+
+
+def _plain(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    made = []
+    for m in messages:
+        plain: dict[str, Any] = {"role": m.role, "content": m.content}
+        if m.tool_calls is not None:
+            plain["tool_calls"] = m.tool_calls
+        if m.name is not None:
+            plain["name"] = m.name
+        made.append(plain)
+    return made
+
+
+def rows(format: str, pairs: Sequence[PlainPair], even: float = 0.5) -> list[Row]:
     """The rows of one task in this format, by id.
 
     Args:
         pairs: the pairs of one task that are exported, by id; each fits the format (see `unfit`).
+        even: the score of a response that is neither better nor worse than the others.
     """
     if format == "trl-unpaired":
-        made = [_response_row(pairs, response, "unpaired") for response in _labelled(pairs)]
+        made = [_response_row(pairs, response, "unpaired", even) for response in _labelled(pairs, even)]
     elif format == "sft":
         best = _best(pairs)
-        made = [_response_row(pairs, best, "sft")] if best else []
-    elif format == "hh-rlhf":
-        made = [Row(p.id, p.split, {**_ours(p, _SCORES), **_transcripts(p)}) for p in pairs]
-    elif format == "llama-factory":
-        made = [Row(p.id, p.split, {**_ours(p), **_sharegpt(p)}) for p in pairs]
+        made = [_response_row(pairs, best, "sft", even)] if best else []
     else:
-        made = [Row(p.id, p.split, preference(p, tools=format != FIRST)) for p in pairs]
+        made = [Row(p["id"], p["split"], _value(format, p)) for p in pairs]
     return sorted(made, key=lambda row: row.id)
 
 
-def preference(pair: PreferencePair, *, tools: bool = True) -> dict[str, Any]:
-    """A pair in TRL's conversational preference columns and ours, all always present.
+def _value(format: str, pair: PlainPair) -> dict[str, Any]:
+    if format == "hh-rlhf":
+        return {**_without(pair, {*_TEXTS, *_SCORES}), **_transcripts(pair)}
+    if format == "llama-factory":
+        return {**_without(pair, _TEXTS), **_sharegpt(pair)}
+    return _without(pair, {"tools"}) if format == FIRST else pair
 
-    A message is role and content; tool calls and a name are there only where the message has them.
-    """
-    messages = {column: _plain(getattr(pair, column)) for column in ("prompt", "chosen", "rejected")}
-    return {**_ours(pair), **messages, **({"tools": pair.tools} if tools else {})}
 
-
-def unfit(format: str, pair: PreferencePair) -> str:
+def unfit(format: str, pair: PlainPair) -> str:
     """Why a format has no place for this pair; empty when it has."""
     if format not in ("hh-rlhf", "llama-factory"):
         return ""
@@ -134,55 +151,50 @@ def dataset_info(splits: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _plain(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    return [m.plain() for m in messages]
+def _without(pair: PlainPair, but: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in pair.items() if name not in but}
 
 
-def _ours(pair: PreferencePair, but: Collection[str] = ()) -> dict[str, Any]:
-    """The columns that no reader asks for: ids, numbers, and where the row came from."""
-    return pair.model_dump(mode="json", exclude=_TEXTS.union(but))
-
-
-def _scores(pairs: Sequence[PreferencePair]) -> dict[str, float]:
+def _scores(pairs: Sequence[PlainPair]) -> dict[str, float]:
     """The score of each response that stands in a pair, by response id."""
-    both = [((p.chosen_id, p.score_chosen), (p.rejected_id, p.score_rejected)) for p in pairs]
+    both = [((p["chosen_id"], p["score_chosen"]), (p["rejected_id"], p["score_rejected"])) for p in pairs]
     return {response: score for two in both for response, score in two if score is not None}
 
 
-def _labelled(pairs: Sequence[PreferencePair]) -> list[str]:
+def _labelled(pairs: Sequence[PlainPair], even: float) -> list[str]:
     """The responses that won more of their comparisons than they lost, or fewer; as many is no label."""
-    return [response for response, score in sorted(_scores(pairs).items()) if score != 0.5]
+    return [response for response, score in sorted(_scores(pairs).items()) if score != even]
 
 
-def _best(pairs: Sequence[PreferencePair]) -> str | None:
+def _best(pairs: Sequence[PlainPair]) -> str | None:
     """The response to imitate: the greatest score of those that were chosen, then the smaller id."""
     scores = _scores(pairs)
-    return min({p.chosen_id for p in pairs}, key=lambda r: (-scores.get(r, 0.0), r), default=None)
+    return min({p["chosen_id"] for p in pairs}, key=lambda r: (-scores.get(r, 0.0), r), default=None)
 
 
-def _response_row(pairs: Sequence[PreferencePair], response: str, what: str) -> Row:
+def _response_row(pairs: Sequence[PlainPair], response: str, what: str, even: float) -> Row:
     """A row of one response: the evidence is that of its pairs, whose weight it shares with the other side."""
-    own = [p for p in pairs if response in (p.chosen_id, p.rejected_id)]
+    own = [p for p in pairs if response in (p["chosen_id"], p["rejected_id"])]
     first = own[0]
     score = _scores(own)[response]
-    made = content_id(what, first.task_id, response, first.method)
+    made = content_id(what, first["task_id"], response, first["method"])
     value = {
         "id": made,
-        "prompt_id": first.prompt_id,
+        "prompt_id": first["prompt_id"],
         "response_id": response,
-        "task_id": first.task_id,
-        "prompt": _plain(first.prompt),
-        "completion": _plain(first.chosen if first.chosen_id == response else first.rejected),
-        **({"label": score > 0.5} if what == "unpaired" else {}),
-        "tools": first.tools,
+        "task_id": first["task_id"],
+        "prompt": first["prompt"],
+        "completion": first["chosen"] if first["chosen_id"] == response else first["rejected"],
+        **({"label": score > even} if what == "unpaired" else {}),
+        "tools": first["tools"],
         "score": score,
-        "weight": fsum(p.weight for p in own) / 2,
-        "source": _joined({p.source for p in own}),
-        "judgment_ids": sorted({j for p in own for j in p.judgment_ids}),
-        "guideline_versions": sorted({v for p in own for v in p.guideline_versions}),
-        **{name: getattr(first, name) for name in ("cluster", "split", "language", "tags", "licence", "method")},
+        "weight": fsum(p["weight"] for p in own) / 2,
+        "source": _joined({p["source"] for p in own}),
+        "judgment_ids": sorted({j for p in own for j in p["judgment_ids"]}),
+        "guideline_versions": sorted({v for p in own for v in p["guideline_versions"]}),
+        **{name: first[name] for name in ("cluster", "split", "language", "tags", "licence", "method")},
     }
-    return Row(made, first.split, value)
+    return Row(made, first["split"], value)
 
 
 def _joined(sources: set[Source]) -> Source:
@@ -192,49 +204,49 @@ def _joined(sources: set[Source]) -> Source:
     return "model" if "model" in sources else "rule"
 
 
-def _transcripts(pair: PreferencePair) -> dict[str, str]:
-    said = "".join(f"\n\n{_SPEAKERS[m.role]}: {m.content}" for m in pair.prompt)
-    return {side: f"{said}\n\nAssistant: {getattr(pair, side)[0].content}" for side in ("chosen", "rejected")}
+def _transcripts(pair: PlainPair) -> dict[str, str]:
+    said = "".join(f"\n\n{_SPEAKERS[m['role']]}: {m['content']}" for m in pair["prompt"])
+    return {side: f"{said}\n\nAssistant: {pair[side][0]['content']}" for side in ("chosen", "rejected")}
 
 
-def _unfit_transcript(pair: PreferencePair) -> str:
-    messages = [*pair.prompt, *pair.chosen, *pair.rejected]
-    if pair.tools or any(m.tool_calls or m.role == "tool" for m in messages):
+def _unfit_transcript(pair: PlainPair) -> str:
+    messages = [*pair["prompt"], *pair["chosen"], *pair["rejected"]]
+    if pair["tools"] or any(m.get("tool_calls") or m["role"] == "tool" for m in messages):
         return "tools"
-    if any(m.role == "system" for m in messages):
+    if any(m["role"] == "system" for m in messages):
         return "a system message"
-    if [m.role for m in pair.prompt] != (["user", "assistant"] * len(pair.prompt))[: len(pair.prompt)]:
+    if [m["role"] for m in pair["prompt"]] != (["user", "assistant"] * len(pair["prompt"]))[: len(pair["prompt"])]:
         return "turns that do not alternate"
-    if pair.prompt[-1].role != "user" or not _one_answer(pair):
+    if pair["prompt"][-1]["role"] != "user" or not _one_answer(pair):
         return "an answer of several messages"
-    if any(m.name for m in messages):
+    if any(m.get("name") for m in messages):
         return "a speaker's name"
-    if any(f"\n\n{speaker}:" in m.content for m in messages for speaker in _SPEAKERS.values()):
+    if any(f"\n\n{speaker}:" in m["content"] for m in messages for speaker in _SPEAKERS.values()):
         return "a text that looks like a turn"
     return ""
 
 
-def _one_answer(pair: PreferencePair) -> bool:
-    return all(len(side) == 1 and side[0].role == "assistant" for side in (pair.chosen, pair.rejected))
+def _one_answer(pair: PlainPair) -> bool:
+    return all(len(side) == 1 and side[0]["role"] == "assistant" for side in (pair["chosen"], pair["rejected"]))
 
 
-def _sharegpt(pair: PreferencePair) -> dict[str, Any]:
-    system = pair.prompt[0].content if pair.prompt[0].role == "system" else ""
-    turns = pair.prompt[1:] if pair.prompt[0].role == "system" else pair.prompt
-    offered = [tool.get("function", tool) for tool in pair.tools or []]
+def _sharegpt(pair: PlainPair) -> dict[str, Any]:
+    system = pair["prompt"][0]["content"] if pair["prompt"][0]["role"] == "system" else ""
+    turns = pair["prompt"][1:] if pair["prompt"][0]["role"] == "system" else pair["prompt"]
+    offered = [tool.get("function", tool) for tool in pair["tools"] or []]
     return {
         "conversations": [_tagged(m) for m in turns],
-        "chosen": _tagged(pair.chosen[0]),
-        "rejected": _tagged(pair.rejected[0]),
+        "chosen": _tagged(pair["chosen"][0]),
+        "rejected": _tagged(pair["rejected"][0]),
         "system": system,
         "tools": canonical(offered).decode() if offered else "",
     }
 
 
-def _tagged(message: Message) -> dict[str, str]:
-    if message.tool_calls:
-        return {"from": "function_call", "value": canonical([_called(call) for call in message.tool_calls]).decode()}
-    return {"from": _TAGS[message.role], "value": message.content}
+def _tagged(message: dict[str, Any]) -> dict[str, str]:
+    if calls := message.get("tool_calls"):
+        return {"from": "function_call", "value": canonical([_called(call) for call in calls]).decode()}
+    return {"from": _TAGS[message["role"]], "value": message["content"]}
 
 
 def _called(call: dict[str, Any]) -> dict[str, Any] | None:
@@ -248,18 +260,18 @@ def _called(call: dict[str, Any]) -> dict[str, Any] | None:
     return {"name": function["name"], "arguments": arguments} if isinstance(arguments, dict) else None
 
 
-def _unfit_sharegpt(pair: PreferencePair) -> str:
-    turns = pair.prompt[1:] if pair.prompt[0].role == "system" else pair.prompt
-    if any(m.role == "system" for m in turns):
+def _unfit_sharegpt(pair: PlainPair) -> str:
+    turns = pair["prompt"][1:] if pair["prompt"][0]["role"] == "system" else pair["prompt"]
+    if any(m["role"] == "system" for m in turns):
         return "a system message between turns"
     sides = [("user", "tool"), ("assistant",)]
-    if len(turns) % 2 == 0 or any(m.role not in sides[n % 2] for n, m in enumerate(turns)):
+    if len(turns) % 2 == 0 or any(m["role"] not in sides[n % 2] for n, m in enumerate(turns)):
         return "turns that do not alternate"
     if not _one_answer(pair):
         return "an answer of several messages"
-    for m in (*turns, *pair.chosen, *pair.rejected):
-        if m.tool_calls and (m.content or not all(map(_called, m.tool_calls))):
-            return "text beside a tool call" if m.content else "a tool call that is no function's"
-        if m.name and m.role != "tool":
+    for m in (*turns, *pair["chosen"], *pair["rejected"]):
+        if m.get("tool_calls") and (m["content"] or not all(map(_called, m.get("tool_calls")))):
+            return "text beside a tool call" if m["content"] else "a tool call that is no function's"
+        if m.get("name") and m["role"] != "tool":
             return "a speaker's name"
     return ""

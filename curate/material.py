@@ -6,6 +6,8 @@ changes nothing.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from curate.engine import Connection
     from curate.tables import Rejected
 
+_ASSISTANT = "\n\nAssistant:"
 ALL_SOURCES = Rules(sources=("human", "model", "rule"))
 
 
@@ -80,69 +83,97 @@ def material(
     pairs: Iterable[Pair], ballots: Iterable[Ballot] = (), passages: Iterable[Passage] = (), order_known: bool = True
 ) -> Material:
     """Put together and sorted; the passages of the pairs are added, each prompt and answer once."""
-    rows = sorted(pairs)
-    texts: dict[tuple[str, str], Passage] = {(p.kind, p.id): p for p in passages}
+    rows = list(pairs)
+    if len({row.id for row in rows}) == len(rows):
+        rows.sort(key=itemgetter(0))
+    else:  # of rows under one id the rest decides
+        rows.sort(key=lambda row: (*row[:7], repr(row[7:])))
+    kinds: dict[str, dict[str, Passage]] = {}
+    for passage in passages:
+        kinds.setdefault(passage.kind, {})[passage.id] = passage
+    prompts, responses = kinds.setdefault("prompt", {}), kinds.setdefault("response", {})
     for row in rows:
-        for passage in (
-            Passage(row.prompt_id, "prompt", row.prompt, row.where),
-            Passage(row.chosen_id, "response", row.chosen, row.where),
-            Passage(row.rejected_id, "response", row.rejected, row.where),
-        ):
-            texts.setdefault((passage.kind, passage.id), passage)
-    ordered = sorted(ballots, key=lambda b: (b.id, b.annotator))
-    return Material(rows, ordered, [texts[key] for key in sorted(texts)], order_known)
+        if row.prompt_id not in prompts:
+            prompts[row.prompt_id] = Passage(row.prompt_id, "prompt", row.prompt, row.where)
+        if row.chosen_id not in responses:
+            responses[row.chosen_id] = Passage(row.chosen_id, "response", row.chosen, row.where)
+        if row.rejected_id not in responses:
+            responses[row.rejected_id] = Passage(row.rejected_id, "response", row.rejected, row.where)
+    ordered = sorted(ballots, key=itemgetter(0, 3))
+    return Material(
+        rows, ordered, [kinds[kind][id] for kind in sorted(kinds) for id in sorted(kinds[kind])], order_known
+    )
 
 
 def text_of(messages: Any) -> str:
-    """The text of messages (a list of objects with content, or a text), one after another."""
+    """The text of messages (a list of objects with content or value, one of them, or a text), one after another."""
     if isinstance(messages, str):
         return messages
-    return "\n\n".join(m["content"] if isinstance(m, dict) else m.content for m in messages or [])
+    if isinstance(messages, dict):  # a turn of sharegpt
+        return _said(messages)
+    texts: list[str] = [_said(m) if isinstance(m, dict) else m.content for m in messages or []]
+    return texts[0] if len(texts) == 1 else "\n\n".join(texts)
+
+
+def _said(message: dict[str, Any]) -> str:
+    said: str = message["content"] if "content" in message else message["value"]
+    return said
 
 
 def pair_of(row: dict[str, Any] | PreferencePair) -> Pair:
-    """A row of an export as an audit looks at it."""
-    plain = row if isinstance(row, dict) else row.model_dump()
-    return Pair(
-        id=plain["id"],
-        prompt_id=plain["prompt_id"],
-        prompt=text_of(plain["prompt"]),
-        chosen=text_of(plain["chosen"]),
-        rejected=text_of(plain["rejected"]),
-        chosen_id=plain["chosen_id"],
-        rejected_id=plain["rejected_id"],
-        probability=plain.get("probability"),
-        split=plain.get("split"),
-        licence=plain.get("licence"),
-        language=plain.get("language"),
-    )
+    """A row of an export as an audit looks at it; nothing is copied but texts of several messages.
+
+    Args:
+        row: of any format that has pairs (curate/layouts.py), as a record or as its columns.
+    """
+    if isinstance(row, PreferencePair):
+        texts = text_of(row.prompt), text_of(row.chosen), text_of(row.rejected)
+        ids = row.chosen_id, row.rejected_id
+        return Pair(row.id, row.prompt_id, *texts, *ids, row.probability, row.split, row.licence, row.language)
+    rest = (row.get(name) for name in ("probability", "split", "licence", "language"))
+    return Pair(row["id"], row["prompt_id"], *_sides(row), row["chosen_id"], row["rejected_id"], *rest)
+
+
+def _sides(row: dict[str, Any]) -> tuple[str, str, str]:
+    """Prompt, chosen and rejected of a row, however its format spells them."""
+    chosen, rejected = text_of(row["chosen"]), text_of(row["rejected"])
+    if "prompt" in row:
+        return text_of(row["prompt"]), chosen, rejected
+    if "conversations" in row:
+        system = [row["system"]] if row.get("system") else []
+        return "\n\n".join([*system, text_of(row["conversations"])]), chosen, rejected
+    # A transcript: the prompt is what both have before their last answer.
+    asked, said, answer = chosen.rpartition(_ASSISTANT)
+    if not said or not rejected.startswith(asked + said):
+        return "", chosen, rejected
+    return asked, answer.removeprefix(" "), rejected[len(asked + said) :].removeprefix(" ")
 
 
 def ballot_of(j: dict[str, Any] | Judgment, prompt_id: str, where: str | None = None) -> Ballot | None:
     """A judgment as an audit looks at it; None when it compares nothing."""
-    plain = j if isinstance(j, dict) else j.plain()
-    shown = tuple(plain.get("shown") or ())
-    place: dict[str, int] = {}
-    if plain.get("verdict", "answered") != "answered":
+    get = j.get if isinstance(j, dict) else partial(getattr, j)
+    if get("verdict", "answered") != "answered":
         return None
-    if plain.get("ranking") is not None:
-        place = {r: n for n, tier in enumerate(plain["ranking"]) for r in tier}
-    elif len(shown) == 2 and plain.get("choice") is not None:
-        place = dict(zip(shown, {"A": (0, 1), "B": (1, 0)}.get(plain["choice"], (0, 0)), strict=True))
-    elif len(shown) == 2 and plain.get("probability") is not None:
-        p = plain["probability"]
+    shown = tuple(get("shown", None) or ())
+    ranking, choice, p = get("ranking", None), get("choice", None), get("probability", None)
+    place: dict[str, int] = {}
+    if ranking is not None:
+        place = {r: n for n, tier in enumerate(ranking) for r in tier}
+    elif len(shown) == 2 and choice is not None:
+        place = dict(zip(shown, {"A": (0, 1), "B": (1, 0)}.get(choice, (0, 0)), strict=True))
+    elif len(shown) == 2 and p is not None:
         place = dict(zip(shown, (int(p < 0.5), int(p > 0.5)), strict=True))
     if len(place) < 2:
         return None
     return Ballot(
-        id=plain["id"],
-        task=plain["task_id"],
+        id=get("id", ""),
+        task=get("task_id", ""),
         prompt_id=prompt_id,
-        annotator=plain["annotator"],
-        kind=plain.get("annotator_kind", "person"),
+        annotator=get("annotator", ""),
+        kind=get("annotator_kind", "person"),
         shown=shown,
         place=place,
-        seconds=plain.get("active_seconds"),
+        seconds=get("active_seconds", None),
         where=where,
     )
 
@@ -156,10 +187,19 @@ def from_export(folder: Path) -> Material:
     """
     files = sorted((folder / "data").glob("*.jsonl"))
     if not files:
-        raise NotThere(f"{folder} has no data/*.jsonl; name a folder that curate.export wrote")
-    pairs = [pair_of(row) for path in files for row in _rows(path, ("prompt_id", "chosen", "rejected"))]
+        raise NotThere(
+            f"{folder} has no data/*.jsonl; name a folder that curate.export wrote, in a format of JSON lines"
+        )
+    pairs: list[Pair] = []
     ballots: list[Ballot] = []
     passages: list[Passage] = []
+    for path in files:
+        for row in _rows(path, ("prompt_id",)):
+            if "completion" in row:  # a row a response: texts to look at, no pair
+                passages.append(Passage(row["prompt_id"], "prompt", text_of(row["prompt"])))
+                passages.append(Passage(row["response_id"], "response", text_of(row["completion"])))
+            else:
+                pairs.append(_pair(path, row))
     tasks, judgments = folder / "audit/tasks.jsonl", folder / "audit/judgments.jsonl"
     if tasks.is_file() and judgments.is_file():
         prompts = {}
@@ -171,6 +211,15 @@ def from_export(folder: Path) -> Material:
             if ballot is not None:
                 ballots.append(ballot)
     return material(pairs, ballots, passages)
+
+
+def _pair(path: Path, row: dict[str, Any]) -> Pair:
+    try:
+        return pair_of(row)
+    except KeyError as lacking:
+        raise BadInput(f"{path}, row {row['id']}: no field {lacking}; is this an export's file?") from None
+    except (TypeError, AttributeError):
+        raise BadInput(f"{path}, row {row['id']}: its texts are no messages; is this an export's file?") from None
 
 
 def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[dict[str, Any]]:

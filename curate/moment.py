@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from data.errors import NotThere, nearest
+from data.jsonl import parse
 
 if TYPE_CHECKING:
     from data.ledger import Head
@@ -69,3 +70,13 @@ def read_tasks(tx: "Tx", project: int) -> Iterator[StoredTask]:
             own.append(StoredJudgment(waiting.id, waiting.state, waiting.record))
             waiting = next(judgments, None)
         yield StoredTask(row.task, row.record, own)
+
+
+def came(tx: "Tx", project: int) -> dict[str, int]:
+    """The event of a project's ledger that brought each task in, by task id."""
+    found: dict[str, int] = {}
+    for event in tx.stream("SELECT seq, rows FROM ledger WHERE project = :project ORDER BY seq", project=project):
+        for row in parse(event.rows.encode())[0] or []:
+            if row[0] == "tasks":
+                found.setdefault(str(row[1]), int(event.seq))
+    return found

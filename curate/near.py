@@ -2,7 +2,8 @@
 
     with near_rows(rows, Fraction(4, 5)) as near:
         pairs = near.pairs()                    every pair with Jaccard similarity 0.8 or more
-        stars = near.stars(rank)                which rows stay, and for each other the row kept for it
+            stars = near.stars(rank)                which rows stay, and for each other the row kept for it
+        label = near.linked()                   what is joined by chains of near rows
 
 Similarity is the Jaccard index of shingle sets (curate/shingling.py), |A and B| / |A or B|, and decided in whole
 numbers; of rows in several parts every part must be near. Rows are decided in the order of their rank: a row goes
@@ -20,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.near_join import Pairs, candidates, join, set_sides
+from curate.near_join import Pairs, candidates, join, linked, set_sides
 from curate.near_keys import Bands, Keys, bands_for, count, prefix_length, table_bits, write_minhashes, write_prefixes
 from curate.near_sets import Kept, Parts, keep_sets, workers
 from curate.shingling import N
@@ -62,6 +63,10 @@ class Near:
         self._run = run
         self._memory_mb = memory_mb
         self._keys: list[Keys] = []
+        self._exact: list[Keys] = []
+        self._ordered = False
+        self.candidates = 0
+        """How often two rows met under a key of the exact filter, in the last search."""
 
     @property
     def recall(self) -> float:
@@ -75,12 +80,39 @@ class Near:
         self._find_keys(np.full(self.rows, 2, np.uint8))
         return join(self.kept, self._keys, self.threshold, self._run)
 
-    def between(self, fixed: "NDArray[np.bool_]") -> Pairs:
-        """Every near pair of a fixed row (`a`) and one that is not (`b`), sorted."""
+    def between(self, fixed: "NDArray[np.bool_]", others: "NDArray[np.bool_] | None" = None) -> Pairs:
+        """Every near pair of a fixed row (`a`) and one that is not (`b`), sorted.
+
+        Args:
+            others: the rows that are looked at beside the fixed ones; by default all.
+        """
         import numpy as np
 
-        self._find_keys(np.where(fixed, 1, 2).astype(np.uint8))
+        self._find_keys(np.where(fixed, 1, 2 if others is None else 2 * others).astype(np.uint8))
         return join(self.kept, self._keys, self.threshold, self._run)
+
+    def most_alike(
+        self, fixed: "NDArray[np.bool_]", others: "NDArray[np.bool_]", at_most: int | None = None
+    ) -> Pairs | None:
+        """For each of the other rows (`b`) the fixed row (`a`) most like it, if it is near; of several the first.
+
+        Args:
+            at_most: None is given back when more candidates than this would have to be compared.
+        """
+        import numpy as np
+
+        self._find_keys(np.where(fixed, 1, 2 * others).astype(np.uint8))
+        if at_most is not None and self.candidates > at_most:
+            return None
+        return join(self.kept, self._keys, self.threshold, self._run, "most alike")
+
+    def linked(self) -> "Rows":
+        """For each row the lowest row that a chain of near rows joins it to; itself where there is none lower."""
+        import numpy as np
+
+        first = _first_of_same(self.kept, np.arange(self.rows))
+        self._find_keys(np.where(first == np.arange(self.rows), 2, 0).astype(np.uint8))
+        return np.asarray(linked(self.kept, self._keys, self.threshold, self._run)[first])
 
     def stars(self, rank: "Rows", fixed: "NDArray[np.bool_] | None" = None) -> Stars:
         """Decide every row.
@@ -108,42 +140,71 @@ class Near:
         kept[own], common[own] = np.flatnonzero(own), sizes[own]
         return Stars(kept, common, np.where(kept == np.arange(self.rows), sizes, sizes + sizes[kept] - common))
 
+    def opposite(self, rows: "Rows") -> tuple[Pairs, "Rows"]:
+        """Every two of some rows that are near when parts 1 and 2 of one change places, and what is in either.
+
+        They are found by the keys of the exact filter that `stars` left: what part a shingle is of has no share in
+        a key, nor in the bits by which most candidates fall.
+
+        Args:
+            rows: of those that `stars` let stay.
+
+        Returns:
+            Pairs of rows with a < b, sorted, and for each how many shingles are in one or both.
+        """
+        import numpy as np
+
+        side = np.zeros(self.rows, np.uint8)
+        side[rows] = 2
+        set_sides(self.kept, side)
+        found = join(self.kept, self._exact, self.threshold, self._run, "turned")
+        sizes = np.asarray(self.kept.sizes).astype(np.int64)
+        return found, sizes[found.a] + sizes[found.b] - found.common
+
     def _find_keys(self, side: "NDArray[np.uint8]") -> None:
         """Write the keys of the rows that take part: of the exact filter, or of minhash where that one drowns."""
         import numpy as np
 
         set_sides(self.kept, side)
         self.bands = None
-        self._keys = self._prefix_keys(side)
+        self._keys = self._exact = self._prefix_keys(side)
         many = _MANY * int((side > 0).sum()) + _LEAST
-        met = candidates(self.kept, self._keys, self._run)
+        met = self.candidates = candidates(self.kept, self._keys, self._run)
         if met <= many:
             return
         bands = bands_for(self.threshold)
-        exact = self._keys
         work = partial(write_minhashes, self.kept, bands, self._shares(bands.bands * int(np.sum(side > 0))))
-        for keys in exact:
-            (self.kept.folder / keys.file).rename(self.kept.folder / f"exact-{keys.file}")
+        self._exact = [keys._replace(file=f"exact-{keys.file}") for keys in self._keys]
+        for keys, aside in zip(self._keys, self._exact, strict=True):
+            (self.kept.folder / keys.file).rename(self.kept.folder / aside.file)
         self._keys = list(self._run(work, self.kept.batches))
         if candidates(self.kept, self._keys, self._run) * 4 < met:
             self.bands = bands
         else:
-            self._keys = [keys._replace(file=f"exact-{keys.file}") for keys in exact]
+            self._keys = self._exact
 
     def _prefix_keys(self, side: "NDArray[np.uint8]") -> list[Keys]:
         import numpy as np
 
         sizes = np.asarray(self.kept.sizes).astype(np.int64)
-        bits = table_bits(int(sizes.sum()))
+        if not self._ordered:
+            self._order_shingles(int(sizes.sum()))
+        shares = self._shares(int(prefix_length(sizes[side > 0], self.threshold).sum()))
+        return list(self._run(partial(write_prefixes, self.kept, self.threshold, shares), self.kept.batches))
+
+    def _order_shingles(self, shingles: int) -> None:
+        """Count how common shingles are, once for all searches."""
+        import numpy as np
+
+        bits = table_bits(shingles)
         table = np.zeros(1 << bits, np.uint32)
         batches = self.kept.batches
-        one_in = 1 << max(0, int(sizes.sum()).bit_length() - _COUNTED)
+        one_in = 1 << max(0, shingles.bit_length() - _COUNTED)
         work = partial(count, self.kept, bits, one_in)
         for part in self._run(work, [batches[i : i + 8] for i in range(0, len(batches), 8)]):
             table += part
         np.save(self.kept.folder / "order.npy", np.ceil(np.log2(table.astype(np.float64) + 1)).astype(np.uint8))
-        shares = self._shares(int(prefix_length(sizes[side > 0], self.threshold).sum()))
-        return list(self._run(partial(write_prefixes, self.kept, self.threshold, shares), batches))
+        self._ordered = True
 
     def _shares(self, keys: int) -> int:
         """In how many shares so many keys are sorted: one with what is made of it takes a quarter of the memory."""

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.shingling import Sets, distinct, shingle_hashes
+from curate.shingling import Sets, as_sets, mix, shingles_in_order
 from data.text import normalise
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ BITS = 512
 PARTS = 4
 """Part numbers are below this."""
 _ROWS = 20_000  # rows at most in a batch
+_CHUNK = 1000  # rows in one go
 
 
 class Batch(NamedTuple):
@@ -141,7 +142,8 @@ def _numbered(rows: Iterable[Parts], at_once: int) -> Iterator[tuple[int, list[P
     first = held = 0
     for row in rows:
         batch.append(row)
-        held += sum(len(text) for _, text in row)
+        for _, text in row:
+            held += len(text)
         if held >= at_once or len(batch) >= _ROWS:
             yield first, batch
             first, held, batch = first + len(batch), 0, []
@@ -154,17 +156,17 @@ def _write(folder: Path, n: int, numbered: tuple[int, list[Parts]]) -> tuple[Bat
     import numpy as np
 
     first, rows = numbered
+    parts = 1 + max(number for row in rows for number, _ in row)
     path = folder / f"sets-{os.getpid()}"
     sizes, bits, same = [], [], []
     with path.open("ab") as out:
         offset = out.tell() // 8
-        for start in range(0, len(rows), 1000):
-            sets = _united(rows[start : start + 1000], n)
-            out.write(sets.hashes.tobytes())
+        for start in range(0, len(rows), _CHUNK):
+            sets = _united(rows[start : start + _CHUNK], n)
+            out.write(sets.hashes.data)
             sizes.append(sets.sizes.astype(np.int32).tobytes())
             bits.append(_bits(sets).tobytes())
             same.append(_same(sets))
-    parts = 1 + max(number for row in rows for number, _ in row)
     return Batch(first, len(rows), path.name, offset), parts, b"".join(sizes), b"".join(bits), b"".join(same)
 
 
@@ -172,41 +174,36 @@ def _united(rows: Sequence[Parts], n: int) -> Sets:
     """The set of each row from those of its parts."""
     import numpy as np
 
-    sets = _filled([text for parts in rows for _, text in parts], n)
-    if all(len(parts) == 1 and parts[0][0] == 0 for parts in rows):
-        return sets
+    sizes, hashes = _filled([text for parts in rows for _, text in parts], n)
+    most = max(map(len, rows))
     part = np.array([number for parts in rows for number, _ in parts], np.uint64)
-    marked = sets.hashes & ~np.uint64(PARTS - 1) | np.repeat(part, sets.sizes)
-    found, at, upto = [np.zeros(0, np.uint64)], 0, 0
-    ends = np.cumsum(sets.sizes).tolist()
-    for parts in rows:
-        upto += len(parts)
-        end = ends[upto - 1] if upto else 0
-        found.append(distinct(marked[at:end]))
-        at = end
-    return Sets(np.array([len(x) for x in found[1:]], np.int64), np.concatenate(found))
+    if most > 1 or part.any():
+        hashes &= ~np.uint64(PARTS - 1)
+        hashes |= np.repeat(part, sizes)
+        upto = np.concatenate(([0], np.cumsum(sizes)))[np.cumsum([len(parts) for parts in rows])]
+        sizes = np.diff(upto, prepend=0)
+    return as_sets(sizes, hashes)
 
 
-def _filled(texts: Sequence[str], n: int) -> Sets:
-    """The shingles of each text; where there is none, one that stands for its normalised spelling."""
+def _filled(texts: Sequence[str], n: int) -> "tuple[NDArray[np.int64], NDArray[np.uint64]]":
+    """The shingles of each text as they come; where there is none, one that stands for its normalised spelling."""
     import numpy as np
 
-    sets = shingle_hashes(texts, n)
-    bare = np.flatnonzero(sets.sizes == 0)
+    sizes, hashes = shingles_in_order(texts, n)
+    bare = np.flatnonzero(sizes == 0)
     if not len(bare):
-        return sets
+        return sizes, hashes
     spelled = [
         hashlib.blake2b(normalise(texts[i]).encode("utf-8", "surrogatepass"), digest_size=8) for i in bare.tolist()
     ]
     values = np.array([int.from_bytes(one.digest(), "little") for one in spelled], np.uint64)
-    hashes = np.insert(sets.hashes, np.cumsum(sets.sizes)[bare], values)
-    sizes = sets.sizes.copy()
+    hashes = np.insert(hashes, np.cumsum(sizes)[bare], values)
     sizes[bare] = 1
-    return Sets(sizes, hashes)
+    return sizes, hashes
 
 
 def _bits(sets: Sets) -> "NDArray[np.uint8]":
-    """512 bits of each row: the parity of how many shingles fall on each."""
+    """512 bits of each row: the parity of how many shingles fall on each, whatever their part."""
     import numpy as np
 
     rows = np.repeat(np.arange(len(sets.sizes)), sets.sizes)
@@ -216,11 +213,17 @@ def _bits(sets: Sets) -> "NDArray[np.uint8]":
 
 
 def _same(sets: Sets) -> bytes:
-    whole, ends = memoryview(sets.hashes.tobytes()), (sets.sizes.cumsum() * 8).tolist()
-    starts = [0, *ends]
-    return b"".join(
-        hashlib.blake2b(whole[start:end], digest_size=16).digest() for start, end in zip(starts, ends, strict=False)
-    )
+    """128 bits of each row: two sums over its shingles, each spread over 64 bits in another way."""
+    import numpy as np
+
+    made = np.zeros((len(sets.sizes), 2), np.uint64)
+    filled = np.flatnonzero(sets.sizes)
+    begins = (np.cumsum(sets.sizes) - sets.sizes)[filled]
+    for lane, salt in enumerate((0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)):
+        spread = mix(sets.hashes ^ np.uint64(salt))
+        if len(filled):
+            made[filled, lane] = np.add.reduceat(spread, begins)
+    return made.tobytes()
 
 
 class Reader:
@@ -236,20 +239,25 @@ class Reader:
         self.parts = kept.parts
         self._first = np.array([b.row for b in kept.batches], np.int64)
         self._sizes = kept.sizes
-        self._before: dict[int, Any] = {}
 
-    def read(self, row: int) -> "NDArray[np.uint64]":
-        """The set of one row."""
+    def read(self, rows: "NDArray[np.int64]") -> Sets:
+        """The sets of some rows, which rise, one after another."""
         import numpy as np
 
-        at = int(np.searchsorted(self._first, row, "right")) - 1
-        batch = self._batches[at]
-        if at not in self._before:
-            sizes = self._sizes[batch.row : batch.row + batch.rows]
-            self._before[at] = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]) + batch.offset
-        before = self._before[at]
-        start, end = int(before[row - batch.row]), int(before[row - batch.row + 1])
-        return np.frombuffer(os.pread(self._files[batch.file], (end - start) * 8, start * 8), np.uint64)
+        held: list[bytes] = []
+        at = np.searchsorted(self._first, rows, "right") - 1
+        heads = np.flatnonzero(np.diff(at, prepend=-1)).tolist()
+        for head, end in zip(heads, [*heads[1:], len(rows)], strict=True):
+            batch = self._batches[int(at[head])]
+            sizes = self._sizes[batch.row : batch.row + batch.rows].astype(np.int64)
+            own = rows[head:end] - batch.row
+            starts, counts = (np.cumsum(sizes) - sizes + batch.offset)[own], sizes[own]
+            file = self._files[batch.file]
+            held += [
+                os.pread(file, size, start)
+                for size, start in zip((counts * 8).tolist(), (starts * 8).tolist(), strict=True)
+            ]
+        return Sets(np.asarray(self._sizes[rows]).astype(np.int64), np.frombuffer(b"".join(held), np.uint64))
 
     def close(self) -> None:
         """Close the files."""

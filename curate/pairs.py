@@ -1,28 +1,34 @@
 """From one task and its judgments to preference pairs; pure arithmetic, exact to the last bit.
 
-For two responses of a task, n judgments compared them: p = (wins + ties/2 + a) / (n + 2a)
+For two responses of a task, n annotators compared them: p = (wins + ties/2 + a) / (n + 2a)
 is the probability that the first is better, with the prior a (default ½), so three votes to
 none is not certainty. A soft label counts as so much of a vote; a source may count as more or
 less than a vote (`Rules.weights`). A response left unplaced says nothing. Sums are whole
-numbers (a vote is so many of a task's `unit`) and become a double once, at the end, correctly
-rounded: neither the order of the judgments nor the machine changes a byte.
+numbers (curate/ballots.py) and become a double once, at the end, correctly rounded: neither the
+order of the judgments nor the machine changes a byte. Where a model over all tasks says how much
+each annotator's word is worth (`Rules.aggregate`), p and the scores are its beliefs instead
+(curate/beliefs.py); votes, agreement and weight stay counts.
 
 A judgment is one piece of evidence however many pairs it implies: the weights of its pairs
-sum to its source's weight. What is left out is left out with a reason.
-
-Not here: whose judgment is worth more, and models over many tasks. Nor is `strength` used.
+sum to its source's weight. What is left out is left out with a reason. `strength` is not used.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations
 from math import lcm
 from typing import Literal, NamedTuple, get_args
 
+from curate.ballots import Ballot, Poll, Two, mostly_bad, poll, silence
+from curate.ballots import Stored as Stored
+from curate.ballots import Unused as Unused
+from curate.ballots import usable as usable
 from curate.rules import KINDS as KINDS
-from curate.rules import Mode, Voices, voices
+from curate.rules import Mode
 from curate.rules import Rules as Rules
 from curate.rules import make_rules as make_rules
+from data.errors import BadInput
 from data.records import AnnotatorKind, Judgment, PreferencePair, Task, content_id, pair_id
 
 Split = Literal["train", "validation", "test"]
@@ -37,118 +43,60 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-class Unused(NamedTuple):
-    """A judgment that was not counted, and why."""
+class Belief(NamedTuple):
+    """What a model over all tasks says of one task."""
 
-    judgment_id: str
-    task_id: str
-    reason: str
-
-
-class Stored(NamedTuple):
-    """A judgment as the store keeps it: with whether it counts (`counted`, `surplus`, `returned`)."""
-
-    state: str
-    judgment: Judgment
+    probability: Mapping[Two, float]
+    """That the first is better, of every two responses compared, in the order in which the task lists them."""
+    score: Mapping[str, float]
+    """Log-strength of each response; a difference of two is a margin."""
 
 
-class Vote(NamedTuple):
-    """What one judgment says of two responses: how many units of a vote the first has, and if it is a tie."""
+class Weighed(NamedTuple):
+    """What the votes on two responses come to."""
 
-    first: int
-    tie: bool
-
-
-Votes = dict[tuple[str, str], Vote]
-"""What one judgment says of every two responses it compares, both ways round."""
-
-
-class Ballot(NamedTuple):
-    """A judgment, what it says, and how much its voice counts (a whole vote is `Voices.whole`)."""
-
-    judgment: Judgment
-    votes: Votes
-    voice: int
-
-
-class Scale(NamedTuple):
-    """What whole numbers mean in a task: the units of one vote, what a vote is as a voice, and the prior."""
-
-    unit: int
-    whole: int
-    prior: Fraction
-
-    def share(self, won: int, n: int) -> Fraction:
-        """(wins + ties/2 + a) / (n + 2a): `won` in units of voices, `n` the voices."""
-        a, d = self.prior.numerator, self.prior.denominator
-        return Fraction(won * d + a * self.unit * self.whole, self.unit * (n * d + 2 * a * self.whole))
-
-
-def usable(
-    stored: Iterable[Stored], rules: Rules, reasons: Mapping[str, str] | None = None
-) -> tuple[list[Judgment], list[Unused]]:
-    """The judgments of one task that count under these rules, by id; and the others, with the reason.
-
-    A judgment that superseded another and was then retracted does not bring the former back.
-
-    Args:
-        reasons: why each retracted record was (see curate/retracted.py).
-    """
-    rows = sorted(stored, key=lambda row: row.judgment.id)
-    replaced = {row.judgment.supersedes for row in rows if row.state != "surplus"}
-    kinds = {KINDS[word] for word in rules.sources}
-    kept, unused = [], []
-    for state, j in rows:
-        reason = ""
-        if reasons and j.id in reasons:
-            reason = f"judgment retracted: {reasons[j.id]}"
-        elif state == "surplus":
-            reason = "surplus: submitted when the task had all its judgments"
-        elif j.id in replaced:
-            reason = "superseded by the same annotator"
-        elif j.verdict == "cannot_judge" or state == "returned":
-            reason = "cannot judge"
-        elif j.purpose not in ("label", "import"):
-            reason = f"purpose {j.purpose}"
-        elif j.annotator_kind not in kinds:
-            reason = f"by a {j.annotator_kind}"
-        if reason:
-            unused.append(Unused(j.id, j.task_id, reason))
-        else:
-            kept.append(j)
-    return kept, unused
+    probability: float
+    """That the better is better."""
+    exact: Fraction
+    turned: bool
+    """Whether the second is the better."""
+    agreement: Fraction
+    """Share of the votes that took the better's side, a tie counting half."""
+    votes: dict[str, float]
 
 
 def pairs_of(
-    task: Task, judgments: Sequence[Judgment], rules: Rules, gone: Collection[str] = ()
+    task: Task,
+    judgments: Sequence[Judgment],
+    rules: Rules,
+    gone: Collection[str] = (),
+    belief: Belief | None = None,
 ) -> tuple[list[PreferencePair], list[LeftOut]]:
     """The pairs of one task by pair id, and what was left out.
 
     Args:
         judgments: those of this task that count (see `usable`), in any order.
         gone: ids of responses that are as if they had never been there (see curate/retracted.py).
+        belief: what the model of `rules.aggregate` says of this task; None for counted votes.
     """
     everything = [r.id for r in task.responses if r.id not in gone]
     if len(everything) < 2:
         return [], [LeftOut(task.id, everything, "no other response is left")] if everything else []
     if not judgments:
         return [], [LeftOut(task.id, everything, "no judgments")]
-    judgments = sorted(judgments, key=lambda j: j.id)
-    loud = voices(rules)
-    if _mostly_bad(judgments, loud):
+    said = poll(judgments, rules, everything)
+    if mostly_bad(said):
         return [], [LeftOut(task.id, everything, "all bad, says the majority")]
-    scale = Scale(_unit(judgments), loud.whole, Fraction(rules.prior))
-    known = set(everything)
-    ballots = [Ballot(j, _votes(j, rules, known, scale.unit), loud.of[j.annotator_kind]) for j in judgments]
-    if not any(ballot.votes for ballot in ballots):
-        return [], [LeftOut(task.id, everything, _silence(judgments, rules))]
-    scores = _scores(everything, ballots, scale)
+    if not any(ballot.votes for ballot in said.ballots):
+        return [], [LeftOut(task.id, everything, silence(said, rules))]
+    scores = _shares_won(everything, said, rules.prior)
     asked = _selected(everything, scores, rules.pairs)
-    spread = [sum(two in ballot.votes for two in asked) for ballot in ballots]
+    shown = {r: float(score) for r, score in scores.items()} if belief is None else belief.score
+    spread = [sum(two in ballot.votes for two in asked) for ballot in said.ballots]
     pairs, left_out = [], []
     for two in asked:
-        said = [(ballot, n) for ballot, n in zip(ballots, spread, strict=True) if two in ballot.votes]
-        made = _pair(task, two, said, scores, scale, rules)
+        heard = [(ballot, n) for ballot, n in zip(said.ballots, spread, strict=True) if two in ballot.votes]
+        made = _pair(task, two, heard, said, shown, rules, belief)
         if isinstance(made, str):
             left_out.append(LeftOut(task.id, list(two), made))
         else:
@@ -156,124 +104,94 @@ def pairs_of(
     return sorted(pairs, key=lambda pair: pair.id), left_out
 
 
-def _mostly_bad(judgments: Sequence[Judgment], loud: Voices) -> bool:
-    """Whether more than half of the voices call every response bad."""
-    bad = sum(loud.of[j.annotator_kind] for j in judgments if j.verdict == "all_bad")
-    return 2 * bad > sum(loud.of[j.annotator_kind] for j in judgments)
+@lru_cache(maxsize=1 << 16)
+def _share(won: int, n: int, unit: int, whole: int, prior: str) -> Fraction:
+    """(wins + ties/2 + a) / (n + 2a): `won` in units of voices, `n` the voices."""
+    a, d = Fraction(prior).as_integer_ratio()
+    return Fraction(won * d + a * unit * whole, unit * (n * d + 2 * a * whole))
 
 
-def _unit(judgments: Sequence[Judgment]) -> int:
-    """How many units a vote of this task has, so that half a vote and every soft label are whole numbers."""
-    soft = {_as_written(j.probability).denominator for j in judgments if j.probability is not None}
-    return 2 * lcm(*soft)
-
-
-def _as_written(probability: float) -> Fraction:
-    """A soft label as its decimal says: 0.7 is 7/10, so 0.7 and 0.3 make a tie."""
-    return Fraction(repr(probability))
-
-
-def _votes(j: Judgment, rules: Rules, known: set[str], unit: int) -> Votes:
-    """What a judgment says of every two of the known responses."""
-    found: Votes = {}
-    for a, b, first in _comparisons(j, rules, unit):
-        if a in known and b in known:
-            tie = 2 * first == unit and j.probability is None
-            found[a, b], found[b, a] = Vote(first, tie), Vote(unit - first, tie)
-    return found
-
-
-def _comparisons(j: Judgment, rules: Rules, unit: int) -> Iterator[tuple[str, str, int]]:
-    """Each two responses a judgment compares, and how many units of its vote the first of them gets."""
-    if j.verdict != "answered" or (j.ranking is None and j.choice is not None and len(j.shown) != 2):
-        return
-    tiers = j.tiers()
-    if j.probability is not None and j.ranking is None and len(j.shown) == 2:
-        yield j.shown[0], j.shown[1], int(_as_written(j.probability) * unit)
-    elif tiers is not None:
-        place = {r: n for n, tier in enumerate(tiers) for r in tier}
-        for a, b in combinations(place, 2):
-            yield a, b, _share(place[b] - place[a], 1, unit)
-    elif rules.criterion is not None:
-        rated = {r: points[rules.criterion] for r, points in j.ratings.items() if rules.criterion in points}
-        for a, b in combinations(rated, 2):
-            yield a, b, _share(rated[a] - rated[b], rules.margin, unit)
-
-
-def _share(lead: int, margin: int, unit: int) -> int:
-    """The whole vote when the first leads by the margin, nothing when the second does, else half."""
-    return unit if lead >= margin else 0 if -lead >= margin else unit // 2
-
-
-def _silence(judgments: Sequence[Judgment], rules: Rules) -> str:
-    """Why judgments that count compare nothing."""
-    if any(j.verdict == "answered" and j.ratings for j in judgments):
-        if rules.criterion is None:
-            return "ratings only; --criterion names one to compare by"
-        return f"no two responses were rated on {rules.criterion}"
-    return "no two responses were compared"
-
-
-def _scores(ids: Sequence[str], ballots: Sequence[Ballot], scale: Scale) -> dict[str, Fraction]:
+def _shares_won(ids: Sequence[str], said: Poll, prior: str) -> dict[str, Fraction]:
     """Share of its comparisons that each response won, a tie counting half, with the prior on both sides."""
     won, met = dict.fromkeys(ids, 0), dict.fromkeys(ids, 0)
-    for ballot in ballots:
+    for ballot in said.ballots:
         for (a, _), vote in ballot.votes.items():
             won[a] += vote.first * ballot.voice
             met[a] += ballot.voice
-    return {r: scale.share(won[r], met[r]) if met[r] else Fraction(1, 2) for r in ids}
+    half = Fraction(1, 2)
+    return {r: _share(won[r], met[r], said.unit, said.whole, prior) if met[r] else half for r in ids}
 
 
-def _selected(ids: Sequence[str], scores: dict[str, Fraction], mode: Mode) -> list[tuple[str, str]]:
+def _selected(ids: Sequence[str], scores: dict[str, Fraction], mode: Mode) -> list[Two]:
     """The two-response sets a mode asks for, each in the order in which the task lists them.
 
     Equal scores share a tier. adjacent: within a tier and between neighbouring tiers;
     best-worst: between the first tier and the last, or within the only one.
     """
-    tiers = sorted(set(scores.values()), reverse=True)
-    tier = {r: tiers.index(scores[r]) for r in ids}
     if mode == "all":
         return list(combinations(ids, 2))
+    tiers = sorted(set(scores.values()), reverse=True)
+    tier = {r: tiers.index(scores[r]) for r in ids}
     if mode == "adjacent":
         return [(a, b) for a, b in combinations(ids, 2) if abs(tier[a] - tier[b]) <= 1]
     return [(a, b) for a, b in combinations(ids, 2) if {tier[a], tier[b]} == {0, len(tiers) - 1}]
 
 
+@lru_cache(maxsize=1 << 16)
+def _weighed(won: int, n: int, ties: int, unit: int, whole: int, prior: str, belief: float | None) -> Weighed | None:
+    """What so many votes come to; None for a tie. Tasks have few judgments, so the same numbers come often."""
+    exact = _share(won, n, unit, whole, prior) if belief is None else Fraction(belief)
+    if float(exact) == 0.5:  # or nearer to it than a double can say
+        return None
+    turned = exact < Fraction(1, 2)
+    if turned:
+        won = n * unit - won
+        exact = _share(won, n, unit, whole, prior) if belief is None else Fraction(repr(round(1 - belief, 6)))
+    votes = {
+        "chosen": (2 * won - ties) / (2 * unit * whole),
+        "rejected": (2 * (n * unit - won) - ties) / (2 * unit * whole),
+        "tie": ties / (unit * whole),
+    }
+    return Weighed(float(exact), exact, turned, Fraction(won, n * unit), votes)
+
+
 def _pair(
     task: Task,
-    two: tuple[str, str],
-    said: Sequence[tuple[Ballot, int]],
-    scores: dict[str, Fraction],
-    scale: Scale,
+    two: Two,
+    heard: Sequence[tuple[Ballot, int]],
+    said: Poll,
+    scores: Mapping[str, float],
     rules: Rules,
+    belief: Belief | None,
 ) -> PreferencePair | str:
     """The pair of these two responses, or why there is none.
 
-    `said` has each judgment that compared them, and over how many pairs it spreads.
+    `heard` has each ballot that compares them, and over how many pairs it spreads.
     """
-    if not said:
+    if not heard:
         return "nobody compared them"
-    by_id = {r.id: r.messages for r in task.responses}
+    by_id = {r.id: r.messages for r in task.responses if r.id in two}
     if by_id[two[0]] == by_id[two[1]]:
         return "identical texts"
-    unit, whole = scale.unit, scale.whole
-    n = sum(ballot.voice for ballot, _ in said)
-    won = sum(ballot.votes[two].first * ballot.voice for ballot, _ in said)
-    exact = scale.share(won, n)
-    if float(exact) == 0.5:  # or nearer to it than a double can say
+    n = won = ties = 0
+    for ballot, _ in heard:
+        vote = ballot.votes[two]
+        n += ballot.voice
+        won += vote.first * ballot.voice
+        ties += vote.tie * ballot.voice
+    believed = None if belief is None else belief.probability.get(two)
+    if belief is not None and believed is None:
+        raise BadInput(f"task {task.id}: no belief about two responses that were compared; export again")
+    weighed = _weighed(won, n, ties, said.unit, said.whole, rules.prior, believed)
+    if weighed is None:
         return "tie"
-    better, worse = two
-    if exact < Fraction(1, 2):
-        better, worse, won = worse, better, n * unit - won
-        exact = scale.share(won, n)
-    if reason := _too_weak(len(said), exact, Fraction(won, n * unit), rules):
+    if reason := _too_weak(len(heard), weighed, rules):
         return reason
-    ties = sum(ballot.votes[two].tie * ballot.voice for ballot, _ in said)
-    parts = lcm(*(spread for _, spread in said))
-    kinds = {ballot.judgment.annotator_kind for ballot, _ in said}
-    versions = {ballot.judgment.guideline_version for ballot, _ in said}
+    better, worse = two[::-1] if weighed.turned else two
+    parts = lcm(*(spread for _, spread in heard))
+    judgments = [part.judgment for ballot, _ in heard for part in ballot.parts if two in part.votes]
     cluster = task.prompt.id
-    return PreferencePair(
+    return PreferencePair.model_construct(  # every part comes out of a checked record, or is counted here
         id=pair_id(task.id, better, worse, rules.method),
         prompt_id=task.prompt.id,
         chosen_id=better,
@@ -283,35 +201,31 @@ def _pair(
         chosen=by_id[better],
         rejected=by_id[worse],
         tools=task.prompt.tools,
-        probability=float(exact),
-        weight=sum(parts // spread * ballot.voice for ballot, spread in said) / (parts * whole),
-        score_chosen=float(scores[better]),
-        score_rejected=float(scores[worse]),
-        votes={
-            "chosen": (2 * won - ties * unit) / (2 * unit * whole),
-            "rejected": (2 * (n * unit - won) - ties * unit) / (2 * unit * whole),
-            "tie": ties / whole,
-        },
-        judgment_ids=sorted(ballot.judgment.id for ballot, _ in said),
-        agreement=won / (n * unit),
-        source=source_of(kinds),
+        probability=weighed.probability,
+        weight=sum(parts // spread * ballot.voice for ballot, spread in heard) / (parts * said.whole),
+        score_chosen=scores[better],
+        score_rejected=scores[worse],
+        votes=dict(weighed.votes),
+        judgment_ids=sorted(j.id for j in judgments),
+        agreement=float(weighed.agreement),
+        source=source_of({j.annotator_kind for j in judgments}),
         cluster=cluster,
         split=split_of(cluster, rules.seed, rules.splits),
         language=task.language or task.prompt.language,
         tags=task.prompt.tags,
         licence=task.prompt.licence,
-        guideline_versions=sorted(version for version in versions if version),
+        guideline_versions=sorted({j.guideline_version for j in judgments if j.guideline_version}),
         method=rules.method,
     )
 
 
-def _too_weak(votes: int, probability: Fraction, agreement: Fraction, rules: Rules) -> str:
+def _too_weak(votes: int, weighed: Weighed, rules: Rules) -> str:
     """Why a pair falls short of what the rules ask for; empty when it does not."""
     if votes < rules.min_votes:
         return f"fewer than {rules.min_votes} votes"
-    if rules.min_probability != "0.5" and probability < Fraction(rules.min_probability):
+    if rules.min_probability != "0.5" and weighed.exact < Fraction(rules.min_probability):
         return f"probability below {rules.min_probability}"
-    if rules.min_agreement != "0" and agreement < Fraction(rules.min_agreement):
+    if rules.min_agreement != "0" and weighed.agreement < Fraction(rules.min_agreement):
         return f"agreement below {rules.min_agreement}"
     return ""
 

@@ -6,13 +6,10 @@ named. Somebody with fewer than ten ballots is not judged.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import combinations
 from statistics import median
 from typing import NamedTuple
 
-from curate.bias import WHOLE, position
-from curate.material import Ballot
+from curate.ballot_columns import UNTOLD, WHOLE, Columns
 from data.stats import Rate, wilson
 
 LEAST = 10  # ballots from which somebody is judged
@@ -32,25 +29,18 @@ class Outlier(NamedTuple):
     ballots: int
 
 
-def by_person(ballots: Iterable[Ballot]) -> dict[str, list[Ballot]]:
-    """The ballots of each person with at least ten, by annotator id."""
-    found: dict[str, list[Ballot]] = {}
-    for ballot in ballots:
-        found.setdefault(ballot.annotator, []).append(ballot)
-    return {who: found[who] for who in sorted(found) if len(found[who]) >= LEAST}
+def known(ballots: Columns) -> int:
+    """How many annotators gave at least ten of these ballots."""
+    return int((ballots.counts() >= LEAST).sum())
 
 
-def too_quick(ballots: Sequence[Ballot], times: float = 3.0) -> list[Outlier]:
+def too_quick(ballots: Columns, times: float = 3.0) -> list[Outlier]:
     """People whose median seconds are below a third of the usual, and more than 3.5 robust deviations off.
 
     The deviation is that of the logarithms of people's medians (1.4826 times the median deviation).
     Fewer than four people with times give no answer.
     """
-    medians = {
-        who: (median(seconds), len(seconds))
-        for who, own in by_person(ballots).items()
-        if len(seconds := [b.seconds for b in own if b.seconds is not None and b.seconds > 0]) >= LEAST
-    }
+    medians = _medians(ballots)
     if len(medians) < 4:
         return []
     logs = {who: math.log(m) for who, (m, _) in medians.items()}
@@ -64,37 +54,43 @@ def too_quick(ballots: Sequence[Ballot], times: float = 3.0) -> list[Outlier]:
     ]
 
 
-def agreements(ballots: Sequence[Ballot]) -> dict[str, tuple[int, int]]:
+def _medians(ballots: Columns) -> dict[str, tuple[float, int]]:
+    """The median seconds of each annotator with at least ten times above 0, and how many those are."""
+    import numpy as np
+
+    told = np.flatnonzero(ballots.seconds > 0)
+    order = np.lexsort((ballots.seconds[told], ballots.who[told]))
+    seconds = ballots.seconds[told][order]
+    counts = np.bincount(ballots.who[told], minlength=len(ballots.names))
+    begins = np.cumsum(counts) - counts
+    return {
+        ballots.names[who]: (median(seconds[begins[who] : begins[who] + counts[who]].tolist()), int(counts[who]))
+        for who in np.flatnonzero(counts >= LEAST).tolist()
+    }
+
+
+def agreements(ballots: Columns) -> dict[str, tuple[int, int]]:
     """For each person the parts of WHOLE in which they agreed with the majority of the others, and of how many ballots.
 
     Of each two answers that somebody put apart, those count on which the other people lean to one side.
     """
-    lean: dict[tuple[str, str, str], int] = {}
-    for ballot in ballots:
-        for a, b, side in _sides(ballot):
-            lean[ballot.task, a, b] = lean.get((ballot.task, a, b), 0) + side
-    told: dict[str, tuple[int, int]] = {}
-    for ballot in ballots:
-        agreed = met = 0
-        for a, b, side in _sides(ballot):
-            others = lean[ballot.task, a, b] - side
-            if side and others:
-                met += 1
-                agreed += (side > 0) == (others > 0)
-        if met:
-            parts, n = told.get(ballot.annotator, (0, 0))
-            told[ballot.annotator] = parts + agreed * WHOLE // met, n + 1
-    return told
+    import numpy as np
+
+    # Sums of whole numbers below 2^53: a double holds them as they are.
+    lean = np.bincount(ballots.two, ballots.side).astype(np.int64)
+    others = lean[ballots.two] - ballots.side
+    apart = (ballots.side != 0) & (others != 0)
+    same = apart & ((ballots.side > 0) == (others > 0))
+    met = np.bincount(ballots.ballot[apart], minlength=ballots.size)
+    agreed = np.bincount(ballots.ballot[same], minlength=ballots.size)
+    told = met > 0
+    who = ballots.who[told]
+    n = np.bincount(who, minlength=len(ballots.names))
+    parts = np.bincount(who, agreed[told] * WHOLE // met[told], len(ballots.names)).astype(np.int64)
+    return {ballots.names[i]: (int(parts[i]), int(n[i])) for i in np.flatnonzero(n).tolist()}
 
 
-def _sides(ballot: Ballot) -> Iterable[tuple[str, str, int]]:
-    """Each two answers in order of their ids: 1 when the first was put before the second, -1 after, 0 a tie."""
-    for a, b in combinations(sorted(ballot.place), 2):
-        one, two = ballot.place[a], ballot.place[b]
-        yield a, b, (one < two) - (one > two)
-
-
-def disagreeing(ballots: Sequence[Ballot], margin: float = 0.05) -> list[Outlier]:
+def disagreeing(ballots: Columns, margin: float = 0.05) -> list[Outlier]:
     """People who agree with the majority of the others less than people usually do, by more than chance explains.
 
     Named is who has even the upper end of the interval more than `margin` below the median person.
@@ -111,14 +107,20 @@ def disagreeing(ballots: Sequence[Ballot], margin: float = 0.05) -> list[Outlier
     return found
 
 
-def leaning(ballots: Sequence[Ballot], least: float = 0.1) -> list[Outlier]:
+def leaning(ballots: Columns, least: float = 0.1) -> list[Outlier]:
     """People who prefer what is shown earlier (or later): the interval excludes a half, the share by `least`."""
-    people = by_person(ballots)
+    import numpy as np
+
+    judged = np.flatnonzero(ballots.counts() >= LEAST).tolist()
+    told = ballots.first != UNTOLD
+    who = ballots.who[told]
+    n = np.bincount(who, minlength=len(ballots.names))
+    parts = np.bincount(who, ballots.first[told], len(ballots.names)).astype(np.int64)
     found = []
-    for who, own in people.items():
-        rate = position(own, 1 - 0.05 / len(people))
+    for i in judged:
+        rate = wilson(int(parts[i]) / WHOLE, int(n[i]), 1 - 0.05 / len(judged))
         if rate.rate is not None and abs(rate.rate - 0.5) >= least and not rate.low <= 0.5 <= rate.high:
-            found.append(_outlier(who, rate, 0.5))
+            found.append(_outlier(ballots.names[i], rate, 0.5))
     return found
 
 

@@ -15,10 +15,12 @@ addresses whose letters are not ASCII.
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate import private_checks as checks
 from curate.words import batches
+from data.parallel import in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,24 +165,37 @@ def find(text: str) -> list[Found]:
     return _found(0, image, places, 0, len(image), FAMILIES)
 
 
-def scan(texts: Sequence[str], step: Callable[[int], None] = lambda _: None) -> list[Found]:
-    """Everything private in many texts: what `find` finds in each, sooner; by text and place."""
+def scan(texts: Sequence[str], step: Callable[[int], None] = lambda _: None, threads: int | None = 1) -> list[Found]:
+    """Everything private in many texts: what `find` finds in each, sooner; by text and place.
+
+    Args:
+        threads: how many may work at once; what is found is the same.
+    """
+    parts = batches(texts, _BATCH)
     found: list[Found] = []
-    for part in batches(texts, _BATCH):
-        ascii_: list[int] = []
-        wide: list[int] = []
-        for i in range(part.start, part.stop):
-            (ascii_ if texts[i].isascii() else wide).append(i)
-        if ascii_:
-            chosen = [texts[i] for i in ascii_]
-            image = "\x00".join(chosen).encode()
-            found += _scan(image, None, ascii_, [len(t) for t in chosen])
-        if wide:
-            chosen = [texts[i] for i in wide]
-            image, places = image_of("\x00".join(chosen))
-            found += _scan(image, places, wide, [len(t) for t in chosen])
-        step(part.stop - part.start)
+    with in_order(len(parts), threads) as each:
+        for part, some in zip(parts, each(partial(_scan_part, texts), parts), strict=True):
+            found += some
+            step(part.stop - part.start)
     return sorted(found)
+
+
+def _scan_part(texts: Sequence[str], part: slice) -> list[Found]:
+    """What is found in some of the texts; those of ASCII letters alone need no image."""
+    found: list[Found] = []
+    ascii_: list[int] = []
+    wide: list[int] = []
+    for i in range(part.start, part.stop):
+        (ascii_ if texts[i].isascii() else wide).append(i)
+    if ascii_:
+        chosen = [texts[i] for i in ascii_]
+        image = "\x00".join(chosen).encode()
+        found += _scan(image, None, ascii_, [len(t) for t in chosen])
+    if wide:
+        chosen = [texts[i] for i in wide]
+        image, places = image_of("\x00".join(chosen))
+        found += _scan(image, places, wide, [len(t) for t in chosen])
+    return found
 
 
 def redact(text: str) -> tuple[str, list[Found]]:

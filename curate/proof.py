@@ -1,26 +1,30 @@
 """Does an export say what its judgments say? What does not fit, a line each.
 
-`check_rows` needs the folder alone: it computes every id and every row again from the tasks,
-judgments, retractions and rules that lie in it. The comparison with the store is
+`check_rows` needs the folder alone: it computes every id, every decision and every row again from the
+tasks, judgments, retractions and rules that lie in it. The comparison with the store is
 curate/proof_store.py's part, and whether each byte is as it was written data/manifest.py's.
 """
 
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from curate import layouts, quota
-from curate.pairs import Stored, usable
+from curate import layouts
+from curate.ballots import Stored, usable
+from curate.decisions import Clusters, assign, cluster
+from curate.evidence import Heard, Plan, hear
 from curate.parquet import count, read_rows
-from curate.rows import SPLITS, Plan, look, spread
+from curate.proof_decisions import believed_again, decided_again
+from curate.rows import SPLITS, Found, Waiting, look, spread
 from curate.rules import make_rules
 from data.errors import BadInput, one_line
 from data.jsonl import Line as Read
 from data.jsonl import explain, read_lines
 from data.manifest import Manifest
-from data.records import Judgment, PreferencePair, Record, Task, broken_id, canonical, digest, judgment_id
+from data.records import Judgment, Record, Task, broken_id, canonical, digest, judgment_id
 
 R = TypeVar("R", bound=Record)
 TASKS, JUDGMENTS, LEFT_OUT = "audit/tasks.jsonl", "audit/judgments.jsonl", "audit/left_out.jsonl"
@@ -50,7 +54,8 @@ def plan_of(folder: Path, manifest: Manifest) -> Plan:
         if line.problem or not isinstance(line.value, dict) or not {"record_id", "reason"} <= line.value.keys():
             raise BadInput(f"{RETRACTIONS}, line {line.number}: {line.problem or 'no record_id and reason'}")
         retracted[str(line.value["record_id"])] = str(line.value["reason"])
-    return Plan(str(manifest.config.get("project")), make_rules(**rules), format, retracted)
+    # Before there were clusters of prompts, each prompt was one.
+    return Plan(str(manifest.config.get("project")), make_rules(**{"group_threshold": "0", **rules}), format, retracted)
 
 
 def data_files(format: str) -> dict[str, str]:
@@ -61,19 +66,73 @@ def data_files(format: str) -> dict[str, str]:
 def check_rows(folder: Path, manifest: Manifest) -> list[str]:
     """What in an export does not follow from the tasks, judgments and rules that lie in it.
 
-    Every file is in the order of task ids, so all are read side by side, one task at a time.
+    Every file is in the order of task ids, so all are read side by side, one task at a time: once to look at
+    every task, and once more, when all is decided, to compare the rows.
     """
+    faults: list[str] = []
     try:
         plan = plan_of(folder, manifest)
+        voted = plan.rules.aggregate == "votes"
+        beliefs = None if voted else believed_again(folder, plan, _heard(folder, plan, []), faults)
     except BadInput as error:
         return [str(error)]
-    faults: list[str] = []
-    data = data_files(plan.format)
-    keys = {TASKS: "id", JUDGMENTS: "task_id", LEFT_OUT: "task_id", **dict.fromkeys(data.values(), "task_id")}
-    allowed = _allowed(folder, plan)
-    for task_id, of in by_task(folder, keys, faults):
-        faults += _check_task(task_id, of, plan, data, allowed)
-    return faults
+    with tempfile.TemporaryFile() as file:
+        waiting = Waiting(file)
+        for heard in _heard(folder, plan, faults):
+            waiting.add(heard, look(heard, plan, None if beliefs is None else beliefs.get(heard.task.id)))
+        if faults:
+            return faults
+        clusters = cluster(waiting.prompts, plan.rules)
+        left_out = decided_again(folder, manifest, plan, waiting, clusters, faults)
+        return faults + list(_compare(folder, plan, waiting, clusters, left_out))
+
+
+def _heard(folder: Path, plan: Plan, faults: list[str]) -> Iterator[Heard]:
+    """Every task of the folder with the judgments that count; what is no record, or should not count, is a fault."""
+    for task_id, of in by_task(folder, {TASKS: "id", JUDGMENTS: "task_id"}, faults):
+        wrong: list[str] = []
+        tasks = _records(of[TASKS], Task, wrong)
+        judgments = list(_records(of[JUDGMENTS], Judgment, wrong).values())
+        if tasks and not wrong:
+            wrong += _unfit(tasks[task_id], judgments, plan)
+        elif judgments and not of[TASKS]:
+            wrong.append(f"{JUDGMENTS}: judgment {judgments[0].id} is of task {task_id}, not in {TASKS}")
+        faults += wrong
+        if tasks and not wrong:
+            yield hear(tasks[task_id], [Stored("counted", j) for j in judgments], plan)
+
+
+def _compare(
+    folder: Path, plan: Plan, waiting: Waiting, clusters: Clusters, left_out: Mapping[str, str]
+) -> Iterator[str]:
+    """How the rows and gaps differ from those that were computed."""
+    data, faults = data_files(plan.format), list[str]()
+    known: dict[str, str] = {}
+    computed = waiting.read()
+    found = next(computed, None)
+    for task_id, of in by_task(folder, {LEFT_OUT: "task_id", **dict.fromkeys(data.values(), "task_id")}, faults):
+        while found is not None and found.task_id < task_id:
+            yield from _check_task(
+                found.task_id, {name: [] for name in of}, *_spread(found, plan, clusters, left_out, known), plan
+            )
+            found = next(computed, None)
+        expected: tuple[list[layouts.Row], list[Any]] = ([], [])
+        if found is not None and found.task_id == task_id:
+            expected = _spread(found, plan, clusters, left_out, known)
+            found = next(computed, None)
+        yield from _check_task(task_id, of, *expected, plan)
+    while found is not None:
+        yield from _check_task(found.task_id, {}, *_spread(found, plan, clusters, left_out, known), plan)
+        found = next(computed, None)
+    yield from faults
+
+
+def _spread(
+    found: Found, plan: Plan, clusters: Clusters, left_out: Mapping[str, str], known: dict[str, str]
+) -> tuple[list[layouts.Row], list[Any]]:
+    for pair in found.pairs:
+        assign(pair, clusters, plan.rules, known)
+    return spread(found, plan, left_out)
 
 
 def by_task(folder: Path, keys: dict[str, str], faults: list[str]) -> Iterator[tuple[str, dict[str, list[Line]]]]:
@@ -84,21 +143,6 @@ def by_task(folder: Path, keys: dict[str, str], faults: list[str]) -> Iterator[t
         for line in lines:
             of[line.file].append(line)
         yield task_id, of
-
-
-def _allowed(folder: Path, plan: Plan) -> frozenset[str] | None:
-    """The pairs that a quota lets stay, computed again; lines that are no records are named elsewhere."""
-    if not plan.rules.per_prompt:
-        return None
-
-    def pairs() -> Iterator[list[PreferencePair]]:
-        for _, of in by_task(folder, {TASKS: "id", JUDGMENTS: "task_id"}, []):
-            tasks = _records(of[TASKS], Task, [])
-            judgments = [Stored("counted", j) for j in _records(of[JUDGMENTS], Judgment, []).values()]
-            for task in tasks.values():
-                yield look(task, judgments, plan).pairs
-
-    return quota.allowed(pairs(), plan.rules.per_prompt, plan.rules.seed)
 
 
 def lines_of(folder: Path, name: str, key: str, faults: list[str]) -> Iterator[Line]:
@@ -127,35 +171,25 @@ def _task_of(line: Line) -> str:
 
 
 def _check_task(
-    task_id: str, of: dict[str, list[Line]], plan: Plan, data: dict[str, str], allowed: frozenset[str] | None
+    task_id: str, of: dict[str, list[Line]], expected: list[layouts.Row], out: list[Any], plan: Plan
 ) -> list[str]:
-    """What does not fit among the lines of one task, given by file."""
+    """What does not fit among the rows and gaps of one task, given by file."""
     faults: list[str] = []
-    tasks = _records(of[TASKS], Task, faults)
-    judgments = list(_records(of[JUDGMENTS], Judgment, faults).values())
-    rows = {str(line.value.get("id")): line for name in data.values() for line in of[name]}
-    gaps = {digest(line.value): line for line in of[LEFT_OUT]}
-    if len(rows) + len(gaps) < sum(len(of[name]) for name in (*data.values(), LEFT_OUT)):
+    data = data_files(plan.format)
+    there = [line for name in data.values() for line in of.get(name, ())]
+    rows = {str(line.value.get("id")): line for line in there}
+    gaps = {digest(line.value): line for line in of.get(LEFT_OUT, ())}
+    if len(rows) + len(gaps) < len(there) + len(of.get(LEFT_OUT, ())):
         faults.append(f"task {task_id}: one of its rows comes a second time")
-    if tasks:
-        task = tasks[task_id]
-        wrong = _unfit(task, judgments, plan)
-        if wrong or faults:
-            return faults + wrong
-        found = look(task, [Stored("counted", j) for j in judgments], plan)
-        expected, over = spread(found.pairs, plan, allowed)
-        for row in expected:
-            faults += _differs(rows.pop(row.id, None), row, task_id, data)
-        for gap in (*found.left_out, *over):
-            if gaps.pop(digest(gap._asdict()), None) is None:
-                faults.append(f"{LEFT_OUT}: task {task_id} has responses without a pair, not named here")
-    elif of[TASKS]:
-        return faults
-    elif judgments:
-        faults.append(f"{JUDGMENTS}: judgment {judgments[0].id} is of task {task_id}, not in {TASKS}")
+    for row in expected:
+        faults += _differs(rows.pop(row.id, None), row, task_id, data)
+    for gap in out:
+        if gaps.pop(digest(gap._asdict()), None) is None:
+            faults.append(f"{LEFT_OUT}: task {task_id} has responses without a pair, not named here")
     faults += [f"{line.where}: row {line.value.get('id')} follows from no judgment" for line in rows.values()]
+    looked_at = bool(expected or out)
     for line in gaps.values():
-        if tasks or not _needs_no_judgment(str(line.value.get("reason")), plan):
+        if looked_at or not _needs_no_judgment(str(line.value.get("reason")), plan):
             faults.append(f"{line.where}: does not follow from the judgments")
     return faults
 

@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate.evidence import Plan, hear
 from curate.moment import StoredJudgment, StoredTask, find_project, read_tasks
 from curate.pairs import Stored
 from curate.proof import JUDGMENTS, TASKS, lines_of, plan_of
 from curate.retracted import closure, read_retractions, without_text
-from curate.rows import Plan, look
 from data.errors import BadInput
 from data.manifest import Manifest
 from data.records import Judgment, Task
@@ -102,7 +102,7 @@ def _that_counted(stored: StoredTask, then: dict[str, str], plan: Plan) -> list[
     ]
     if not rows:
         return []
-    found = look(Task.model_validate_json(stored.record), rows, plan)
+    found = hear(Task.model_validate_json(stored.record), rows, plan)
     kept = {j.id for j in found.judgments}
     if not kept:
         return []

@@ -8,23 +8,23 @@ and the pair's id, so it is a fair draw, the same on every machine and in every 
 
 from collections.abc import Iterable, Sequence
 
-from data.records import PreferencePair, content_id
+from data.records import content_id
 
 
-def allowed(tasks: Iterable[Sequence[PreferencePair]], most: int, seed: int) -> frozenset[str]:
+def allowed(tasks: Iterable[Sequence[tuple[str, str]]], most: int, seed: int) -> frozenset[str]:
     """Ids of the pairs that stay.
 
     Args:
-        tasks: the pairs of each task, in any order.
+        tasks: the pairs of each task, in any order, each as its id and its cluster.
         most: pairs of one cluster, 1 or more.
         seed: which pairs are drawn.
     """
     waiting: dict[str, list[tuple[int, str, str]]] = {}
     for pairs in tasks:
-        drawn = sorted(((content_id("turn", seed, p.id), p) for p in pairs), key=lambda one: one[0])
-        for turn, (lot, pair) in enumerate(drawn[:most]):
-            line = waiting.setdefault(pair.cluster, [])
-            line.append((turn, lot, pair.id))
+        drawn = sorted((content_id("turn", seed, pair), pair, cluster) for pair, cluster in pairs)
+        for turn, (lot, pair, cluster) in enumerate(drawn[:most]):
+            line = waiting.setdefault(cluster, [])
+            line.append((turn, lot, pair))
             if len(line) > 4 * most:
                 line.sort()
                 del line[most:]

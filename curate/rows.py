@@ -1,232 +1,198 @@
-"""What an export folder holds, and how it is filled from a project.
+"""From evidence to rows: pairs of each task, kept aside while all are decided on together, then written.
 
     data/{train,validation,test}.jsonl   the rows, every column always there, by task and row id (.parquet in Parquet)
-    audit/tasks.jsonl                    each task that has a judgment that counts, as stored
-    audit/judgments.jsonl                each judgment that counts, as stored
-    audit/judgments_unused.jsonl         the others: id and reason
     audit/left_out.jsonl                 responses that gave no row, and the reason
-    audit/retractions.jsonl              retracted records that were met, and why they were
-    audit/ledger_head.json               the newest event of the ledger when all this was read
 
-The first three prove each other: rows are a pure function of tasks, judgments, retractions and
-rules. A retracted response's text is in none of them, nor is anything of a retracted task.
+Pairs wait in a file of their own between the two passes, so that memory holds what decisions are made of and
+no more. The rest of audit/ is told in curate/evidence.py, curate/beliefs.py and curate/decisions.py.
 """
 
+import marshal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple, get_args
+from typing import Any, BinaryIO, NamedTuple, get_args
 
-from curate import layouts, quota
-from curate.card import Told, card
-from curate.moment import StoredTask
-from curate.pairs import LeftOut, Split, Stored, Unused, pairs_of, usable
+from curate import layouts
+from curate.decisions import Brief, Clusters, assign, without
+from curate.dedup_rows import milliseconds
+from curate.evidence import Heard, Plan
+from curate.layouts import PlainPair
+from curate.pairs import Belief, LeftOut, Split, pairs_of
 from curate.parquet import ParquetRows
-from curate.retracted import Withdrawn, withdrawn, without_text
-from curate.rules import Rules
-from data.errors import BadInput, nearest
+from curate.row_figures import Counts, count, nothing
 from data.folder import Folder
-from data.jsonl import explain
-from data.records import Judgment, PreferencePair, Task, canonical
+from data.records import PreferencePair, Task, canonical
 
 SPLITS: tuple[Split, ...] = get_args(Split)
-
-
-class Tally(NamedTuple):
-    """What an export counted."""
-
-    tasks: int
-    judgments: int
-    """Judgments that count."""
-    rows: dict[str, int]
-    """Rows in each split that has any."""
-    left_out: dict[str, int]
-    """Sets of responses that gave no row, by reason; a whole task counts once."""
-    unused: dict[str, int]
-    """Judgments that do not count, by reason."""
-
-
-class Plan(NamedTuple):
-    """What decides the rows besides tasks and judgments."""
-
-    project: str
-    rules: Rules
-    format: str
-    retracted: Mapping[str, str]
-    """Why each retracted record was, by id, with what is made from them (curate/retracted.py)."""
+_BLOCK = 500  # tasks written to disk, and read back, at once
 
 
 class Found(NamedTuple):
-    """What one task comes to: the judgments that count, its pairs before any quota, and what is left out."""
+    """What one task comes to before anything is decided over all tasks: its pairs, and what is left out."""
 
-    judgments: list[Judgment]
-    unused: list[Unused]
-    pairs: list[PreferencePair]
+    pairs: list[PlainPair]
     left_out: list[LeftOut]
-    gone: Withdrawn
+
+    @property
+    def task_id(self) -> str:
+        """Of which task; some pair or gap is there."""
+        return str(self.pairs[0]["task_id"]) if self.pairs else self.left_out[0].task_id
 
 
-def row_of(pair: PreferencePair, *, tools: bool = True) -> bytes:
+def row_of(pair: PreferencePair) -> bytes:
     """A pair as a line of the format trl."""
-    return canonical(layouts.preference(pair, tools=tools))
+    return canonical(layouts.plain_pair(pair))
 
 
-def look(task: Task, stored: Sequence[Stored], plan: Plan) -> Found:
-    """What a task and all its judgments come to."""
-    gone = withdrawn(task, plan.retracted)
+def look(heard: Heard, plan: Plan, belief: Belief | None = None) -> Found:
+    """The pairs of a task that was heard, by id, with what is left out."""
+    task, gone = heard.task, heard.gone
     if gone.whole:
-        unused = [Unused(one.judgment.id, task.id, gone.whole) for one in stored]
-        left_out = [LeftOut(task.id, [r.id for r in task.responses], gone.whole)]
-        return Found([], sorted(unused), [], left_out, gone)
-    kept, unused = usable(stored, plan.rules, plan.retracted)
-    pairs, left_out = pairs_of(task, kept, plan.rules, gone.responses)
+        return Found([], [LeftOut(task.id, [r.id for r in task.responses], gone.whole)])
+    pairs, left_out = pairs_of(task, heard.judgments, plan.rules, gone.responses, belief)
     left_out += [LeftOut(task.id, [response], why) for response, why in gone.responses.items()]
     fit = []
-    for pair in pairs:
+    for pair in map(layouts.plain_pair, pairs):
         if why := layouts.unfit(plan.format, pair):
-            left_out.append(LeftOut(task.id, [pair.chosen_id, pair.rejected_id], why))
+            left_out.append(LeftOut(task.id, [pair["chosen_id"], pair["rejected_id"]], why))
         else:
             fit.append(pair)
-    return Found(kept, unused, fit, left_out, gone)
+    return Found(fit, left_out)
 
 
-def spread(
-    pairs: Sequence[PreferencePair], plan: Plan, allowed: frozenset[str] | None
-) -> tuple[list[layouts.Row], list[LeftOut]]:
-    """The rows of one task's pairs, and the pairs beyond the quota; `allowed` None allows every pair."""
-    if allowed is None:
-        return layouts.rows(plan.format, pairs), []
-    kept = [pair for pair in pairs if pair.id in allowed]
-    why = quota.reason(plan.rules.per_prompt)
-    over = [LeftOut(p.task_id, [p.chosen_id, p.rejected_id], why) for p in pairs if p.id not in allowed]
-    return layouts.rows(plan.format, kept), over
+def spread(found: Found, plan: Plan, left_out: Mapping[str, str]) -> tuple[list[layouts.Row], list[LeftOut]]:
+    """The rows of one task once it is decided which pairs go, and all that is left out."""
+    stay, gaps = without(found.pairs, left_out, found.pairs[0]["task_id"]) if found.pairs else ([], [])
+    return layouts.rows(plan.format, stay, plan.rules.even), [*found.left_out, *gaps]
 
 
-class Files:
-    """The files of an export being written."""
+class Waiting:
+    """What tasks came to, on disk in the order of tasks, and of every pair what decisions need."""
 
-    def __init__(self, folder: Folder, format: str, stack: ExitStack) -> None:
-        self.data: dict[str, Any] = {}
-        for split in SPLITS:
-            if format == "parquet":
-                columns = layouts.columns(format, {"tool_calls", "name"}, True)
-                opened: Any = ParquetRows(folder.path / f"data/{split}.parquet", columns)
-            else:
-                opened = folder.lines(f"data/{split}.jsonl")
-            self.data[split] = stack.enter_context(opened)
-        names = ("tasks", "judgments", "left_out", "judgments_unused")
-        self.audit = {name: stack.enter_context(folder.lines(f"audit/{name}.jsonl")) for name in names}
-        self.as_values = format == "parquet"
+    def __init__(self, file: BinaryIO) -> None:
+        self.briefs: list[Brief] = []
+        self.prompts: dict[str, Sequence[Mapping[str, Any]]] = {}
+        """Messages of every prompt that has a pair, by id."""
+        self.beyond_text: set[str] = set()
+        """Which of a message's fields beyond role and content some task with pairs has; and `tools`."""
+        self._file = file
+        self._block: list[tuple[list[PlainPair], list[tuple[Any, ...]]]] = []
 
-    def add(self, row: layouts.Row) -> None:
-        """Add a row to its split."""
-        self.data[row.split].add(row.value if self.as_values else row.line())
+    def add(self, heard: Heard, found: Found) -> None:
+        """Keep what a task came to."""
+        if not found.pairs and not found.left_out:
+            return
+        if found.pairs:
+            times = {j.id: milliseconds(j.submitted_at) for j in heard.judgments}
+            for pair in found.pairs:
+                first = min(times[id_] for id_ in pair["judgment_ids"])
+                self.briefs.append(Brief(pair["id"], pair["task_id"], pair["prompt_id"], first))
+            self.prompts.setdefault(heard.task.prompt.id, found.pairs[0]["prompt"])
+            self.beyond_text |= _beyond_text(heard.task)
+        self._block.append((found.pairs, [tuple(gap) for gap in found.left_out]))
+        if len(self._block) == _BLOCK:
+            self._flush()
 
+    def _flush(self) -> None:
+        block = marshal.dumps(self._block)
+        self._file.write(len(block).to_bytes(8) + block)
+        self._block = []
 
-def fill(folder: Folder, read: Callable[[], Iterable[StoredTask]], plan: Plan, step: Callable[[int], None]) -> Tally:
-    """Write data/, audit/ and the card of an export, one task at a time; `step` is told of each.
+    def read(self) -> Iterator[Found]:
+        """Every task's pairs and gaps again, in the order in which they came."""
+        if self._block:
+            self._flush()
+        self._file.seek(0)
+        while size := self._file.read(8):
+            for pairs, gaps in marshal.loads(self._file.read(int.from_bytes(size))):
+                yield Found(pairs, [LeftOut(*gap) for gap in gaps])
 
-    Args:
-        read: gives every task anew each time it is called; with a quota it is called twice.
-    """
-    counts: dict[str, Counter[str]] = {
-        name: Counter() for name in ("left_out", "unused", "source", "language", "licence")
-    }
-    met: dict[str, str] = {}
-    extra: set[str] = set()
-    criteria: set[str] = set()
-    seen = judged = 0
-    allowed = _allowed(read, plan)
-    with ExitStack() as stack:
-        files = Files(folder, plan.format, stack)
-        for stored in read():
-            task, judgments = _read(stored)
-            found = look(task, judgments, plan)
-            rows, over = spread(found.pairs, plan, allowed)
-            for row in rows:
-                files.add(row)
-                for name in ("source", "language", "licence"):
-                    counts[name][row.value[name] or ""] += 1
-            _write_audit(files, stored, found, over)
-            counts["left_out"].update(gap.reason for gap in (*found.left_out, *over))
-            counts["unused"].update(one.reason for one in found.unused)
-            met.update(_met(task, judgments, plan.retracted))
-            extra |= _beyond_text(task) if rows else set()
-            criteria |= {c.key for c in task.criteria}
-            seen, judged = seen + 1, judged + len(found.judgments)
-            step(1)
-    _check_criterion(plan.rules, criteria)
-    folder.write("audit/retractions.jsonl", ({"record_id": key, "reason": met[key]} for key in sorted(met)))
-    told = {split: file.rows for split, file in files.data.items() if file.rows}
-    columns = layouts.columns(plan.format, extra - {"tools"}, "tools" in extra)
-    if plan.format == "parquet":
-        columns = layouts.columns(plan.format, {"tool_calls", "name"}, True)
-    sorted_counts = {name: dict(sorted(counter.items())) for name, counter in counts.items()}
-    who, tongues, licences = (sorted_counts[name] for name in ("source", "language", "licence"))
-    gaps, unused = sorted_counts["left_out"], sorted_counts["unused"]
-    text = card(Told(plan.project, plan.format, told, columns, who, tongues, licences, gaps, unused, plan.rules.method))
-    folder.write_text("README.md", text)
-    if plan.format == "llama-factory":
-        folder.write_text("dataset_info.json", canonical(layouts.dataset_info(list(told))).decode() + "\n")
-    return Tally(seen, judged, told, gaps, unused)
-
-
-def _allowed(read: Callable[[], Iterable[StoredTask]], plan: Plan) -> frozenset[str] | None:
-    """The pairs that a quota lets stay; None when there is no quota."""
-    if not plan.rules.per_prompt:
-        return None
-
-    def pairs() -> Iterator[list[PreferencePair]]:
-        for stored in read():
-            yield look(*_read(stored), plan).pairs
-
-    return quota.allowed(pairs(), plan.rules.per_prompt, plan.rules.seed)
-
-
-def _write_audit(files: Files, stored: StoredTask, found: Found, over: Sequence[LeftOut]) -> None:
-    if found.judgments:
-        files.audit["tasks"].add(without_text(stored.record, found.gone.responses))
-    lines = {j.id: j.record for j in stored.judgments}
-    for judgment in found.judgments:
-        files.audit["judgments"].add(lines[judgment.id].encode())
-    for gap in (*found.left_out, *over):
-        files.audit["left_out"].add(gap._asdict())
-    for one in found.unused:
-        files.audit["judgments_unused"].add(one._asdict())
-
-
-def _met(task: Task, judgments: Sequence[Stored], retracted: Mapping[str, str]) -> dict[str, str]:
-    """The retracted records among a task's own."""
-    if not retracted:
-        return {}
-    ids = [task.id, task.prompt.id, *(r.id for r in task.responses), *(one.judgment.id for one in judgments)]
-    return {one: retracted[one] for one in ids if one in retracted}
-
-
-def _check_criterion(rules: Rules, criteria: set[str]) -> None:
-    if rules.criterion is not None and rules.criterion not in criteria:
-        hint = nearest(rules.criterion, criteria) or f"; there are: {', '.join(sorted(criteria)) or 'none'}"
-        raise BadInput(f"--criterion: no task of this project is rated on '{rules.criterion}'{hint}")
+    def reasons(self) -> dict[str, int]:
+        """How many sets of responses are left out for which reason before anything is decided over all."""
+        return dict(sorted(Counter(gap.reason for found in self.read() for gap in found.left_out).items()))
 
 
 def _beyond_text(task: Task) -> set[str]:
-    """Which of a message's fields beyond role and content a task's messages have; and `tools`."""
     messages = [*task.prompt.messages, *(m for r in task.responses for m in r.messages)]
     fields = {field for field in ("tool_calls", "name") if any(getattr(m, field) is not None for m in messages)}
     return fields | ({"tools"} if task.prompt.tools is not None else set())
 
 
-def _read(stored: StoredTask) -> tuple[Task, list[Stored]]:
-    """The records of a stored task; BadInput when the store holds something that is none."""
-    try:
-        task = Task.model_validate_json(stored.record)
-    except ValueError as error:
-        raise BadInput(f"task {stored.task} in the store is none: {explain(error)}; verify the ledger") from None
-    judgments = []
-    for line in stored.judgments:
-        try:
-            judgments.append(Stored(line.state, Judgment.model_validate_json(line.record)))
-        except ValueError as error:
-            why = f"judgment {line.id} in the store is none: {explain(error)}; verify the ledger"
-            raise BadInput(why) from None
-    return task, judgments
+class Written(NamedTuple):
+    """What was written, counted."""
+
+    rows: dict[str, int]
+    """Rows in each split that has any."""
+    left_out: dict[str, int]
+    """Sets of responses that gave no row, by reason; a whole task counts once."""
+    counts: Counts
+    """What the report says of them."""
+
+
+def write_rows(
+    folder: Folder,
+    waiting: Waiting,
+    plan: Plan,
+    clusters: Clusters,
+    left_out: Mapping[str, str],
+    step: Callable[[int], None] = lambda _: None,
+) -> Written:
+    """Write data/ and audit/left_out.jsonl; `step` is told of each pair.
+
+    Args:
+        left_out: rows that go by what was decided over all pairs, and the reason.
+    """
+    gaps: Counter[str] = Counter()
+    counts = nothing()
+    known: dict[str, str] = {}
+    with ExitStack() as stack:
+        files = _open(folder, plan.format, stack)
+        lines = stack.enter_context(folder.lines("audit/left_out.jsonl"))
+        for found in waiting.read():
+            for pair in found.pairs:
+                assign(pair, clusters, plan.rules, known)
+            rows, out = spread(found, plan, left_out)
+            for row in rows:
+                files[row.split].add(row.value if plan.format == "parquet" else row.line())
+                count(counts, row.value)
+            step(len(found.pairs))
+            for gap in out:
+                lines.add(gap._asdict())
+                gaps[gap.reason] += 1
+    made = {split: file.rows for split, file in files.items() if file.rows}
+    return Written(made, dict(sorted(gaps.items())), counts)
+
+
+def _open(folder: Folder, format: str, stack: ExitStack) -> dict[str, Any]:
+    """The file of each split."""
+    opened: dict[str, Any] = {}
+    for split in SPLITS:
+        file: Any = folder.lines(f"data/{split}.jsonl")
+        if format == "parquet":
+            file = ParquetRows(folder.path / f"data/{split}.parquet", columns_of(format, set()))
+        opened[split] = stack.enter_context(file)
+    return opened
+
+
+def columns_of(format: str, beyond_text: set[str]) -> dict[str, layouts.Kind]:
+    """The columns of a format's rows; a Parquet file has them all, whatever the messages hold."""
+    if format == "parquet":
+        return layouts.columns(format, {"tool_calls", "name"}, True)
+    return layouts.columns(format, beyond_text - {"tools"}, "tools" in beyond_text)
+
+
+def look_all(
+    evidence: Iterable[Heard], plan: Plan, waiting: Waiting, beliefs: Iterator[tuple[str, Belief]] | None = None
+) -> Iterator[tuple[Heard, Found]]:
+    """Look at every task in order and keep what it comes to."""
+    upcoming = next(beliefs, None) if beliefs is not None else None
+    for heard in evidence:
+        belief = None
+        while beliefs is not None and upcoming is not None and upcoming[0] < heard.task.id:
+            upcoming = next(beliefs, None)
+        if upcoming is not None and upcoming[0] == heard.task.id:
+            belief = upcoming[1]
+        found = look(heard, plan, belief)
+        waiting.add(heard, found)
+        yield heard, found

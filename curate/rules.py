@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import lcm
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -19,6 +19,8 @@ from data.records import AnnotatorKind, Record
 
 Mode = Literal["all", "adjacent", "best-worst"]
 SourceName = Literal["human", "model", "rule"]
+Aggregate = Literal["votes", "dawid-skene", "one-coin", "plackett-luce"]
+DedupOn = Literal["none", "row", "prompt", "response"]
 
 KINDS: dict[str, AnnotatorKind] = {"human": "person", "model": "model", "rule": "rule"}
 """The words of --sources and --weights, and the annotator kinds they let in."""
@@ -30,8 +32,12 @@ class Rules(Record):
 
     pairs: Mode = "all"
     """all: every two responses; adjacent: neighbours in the order of scores; best-worst: its two ends."""
+    aggregate: Aggregate = "votes"
+    """What the probability that chosen is better comes from: counted votes, or a model over all tasks."""
     prior: str = "0.5"
     """Votes added to each side, as a decimal; 0 or more."""
+    smoothing: str = "1"
+    """Votes added to each cell of an annotator's confusion table, where `aggregate` has one."""
     sources: tuple[SourceName, ...] = ("human",)
     weights: dict[SourceName, str] = Field(default_factory=dict)
     """How many votes one judgment of a source is, as a decimal above 0, where it is not 1."""
@@ -47,17 +53,34 @@ class Rules(Record):
     """Least share of the votes that took the side of chosen, a tie counting half, 0 to 1."""
     per_prompt: int = 0
     """Most pairs of one cluster of prompts (see curate/quota.py for which); 0 keeps all."""
+    dedup: DedupOn = "none"
+    """What of a row must not come again nearly the same: all of it, its prompt, or its responses."""
+    dedup_threshold: str = "0.8"
+    """Jaccard similarity from which on two are nearly the same, above 0 and at most 1."""
+    drop: tuple[str, ...] = ()
+    """Findings of the audit whose rows are left out (see curate/findings.py for the names)."""
+    group_threshold: str = "0.8"
+    """Similarity from which on two prompts share a cluster, and so a split; 0: each prompt is one."""
     seed: int = 0
     splits: tuple[int, ...] = (90, 5, 5)
     """Shares of train, validation and test; whole prompts go to one of them."""
 
-    @property
+    @cached_property
     def method(self) -> str:
         """What made a pair, in words that its id covers; what only leaves pairs out is not among them."""
         rated = f"; ratings of {self.criterion} by {self.margin} or more" if self.criterion else ""
         weights = "; weights=" + ",".join(f"{k}:{w}" for k, w in self.weights.items()) if self.weights else ""
         who = ",".join(self.sources)
-        return f"p=(wins+ties/2+a)/(n+2a), a={self.prior}; pairs={self.pairs}; sources={who}{weights}{rated}"
+        how = f"p=(wins+ties/2+a)/(n+2a), a={self.prior}"
+        if self.aggregate != "votes":
+            smoothing = "" if self.aggregate == "plackett-luce" else f", smoothing={self.smoothing}"
+            how = f"p by {self.aggregate}{smoothing}, a={self.prior}"
+        return f"{how}; pairs={self.pairs}; sources={who}{weights}{rated}"
+
+    @property
+    def even(self) -> float:
+        """The score of a response that is neither better nor worse: a share of wins, or a log-strength."""
+        return 0.5 if self.aggregate == "votes" else 0.0
 
 
 class Voices(NamedTuple):
@@ -107,6 +130,10 @@ def make_rules(**given: Any) -> Rules:
             "sources": ordered,
             "weights": weighed,
             "prior": plain(rules.prior),
+            "smoothing": plain(rules.smoothing),
+            "dedup_threshold": plain(rules.dedup_threshold),
+            "group_threshold": plain(rules.group_threshold),
+            "drop": tuple(sorted(set(rules.drop))),
             "min_probability": plain(rules.min_probability),
             "min_agreement": plain(rules.min_agreement),
         }
@@ -129,6 +156,12 @@ def _check(rules: Rules) -> None:
     for flag, value, low in (("probability", rules.min_probability, "0.5"), ("agreement", rules.min_agreement, "0")):
         if not _DECIMAL.fullmatch(value) or not Decimal(low) <= Decimal(value) <= 1:
             raise BadInput(f"--min-{flag}: '{value}' is not within {low} to 1")
+    if not _DECIMAL.fullmatch(rules.smoothing):
+        raise BadInput(f"--smoothing: '{rules.smoothing}' is no number of votes; write one from 0 to 999, such as 1")
+    if not _DECIMAL.fullmatch(rules.dedup_threshold) or not 0 < Decimal(rules.dedup_threshold) <= 1:
+        raise BadInput(f"--dedup-threshold: '{rules.dedup_threshold}' is not above 0 and at most 1, such as 0.8")
+    if not _DECIMAL.fullmatch(rules.group_threshold) or Decimal(rules.group_threshold) > 1:
+        raise BadInput(f"--group-threshold: '{rules.group_threshold}' is not within 0 to 1, such as 0.8")
     if rules.margin < 1:
         raise BadInput(f"--margin: {rules.margin} is below 1 point of the scale")
     if rules.min_votes < 1:

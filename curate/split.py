@@ -6,10 +6,16 @@ Takes JSON lines with a prompt (prompt, messages, instruction, question, text, o
 export folder. Near-duplicate prompts, and dialogues that begin alike, stay together; a group goes by
 its content and the seed, so a row's split never hangs on the order of the others. The greatest
 similarity across splits is measured, printed, and kept in DIR/audit/certificate.jsonl.
+
+Memory holds every prompt, and some 300 bytes a row beside it; answers and all else lie on disk meanwhile,
+so it does not grow with the length of the answers.
 """
 
+import tempfile
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from data.command import add_json, finish, parser, progress
 from data.errors import BadInput, CheckFailed, exit_status
@@ -36,12 +42,16 @@ def main(argv: list[str] | None = None) -> int:
     from data.folder import write_folder
 
     config = {"splits": shares, "threshold": str(threshold), "seed": args.seed}
-    with write_folder(args.out, "split", config, replace=args.force) as folder, progress("splitting", total=4) as step:
+    with (
+        write_folder(args.out, "split", config, replace=args.force) as folder,
+        tempfile.TemporaryFile(dir=folder.path) as lines,
+        progress("splitting", total=4) as step,
+    ):
         with folder.lines("audit/rejected.jsonl") as rejected:
-            read = _read(args.inputs, rejected.add)
+            read = _read(args.inputs, rejected.add, lines)
         folder.inputs["files"] = [path.name for path in args.inputs]
         step(1)
-        rows = [one.asked for one in read]
+        rows = read.asked
         made = group(rows, threshold, args.threads)
         step(1)
         sides = splits(made.group, args.seed, shares)
@@ -51,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         manifest = folder.seal()
     told = "none" if nearest.similarity is None else f"{nearest.similarity:.4f}"
     summary = {
-        "rows": len(read),
+        "rows": len(rows),
         **counts,
         "groups": len(set(made.group)),
         "rows_in_the_largest_group": made.largest,
@@ -65,12 +75,32 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-class Read(NamedTuple):
-    """A row as it came, what it asks, and where it stood."""
+class Read:
+    """The rows that were read: what each asks in memory, its line on disk."""
 
-    row: dict[str, Any]
-    asked: "Asked"
-    where: str
+    def __init__(self, files: list[Path], lines: BinaryIO) -> None:
+        self.files = files
+        self.lines = lines
+        self.asked: list[Asked] = []
+        self.start = array("q", [0])
+        self.file, self.number = array("q"), array("q")
+
+    def add(self, line: bytes, asked: "Asked", file: int, number: int) -> None:
+        """Keep a row."""
+        self.lines.write(line)
+        self.asked.append(asked)
+        self.start.append(self.start[-1] + len(line))
+        self.file.append(file)
+        self.number.append(number)
+
+    def line(self, row: int) -> bytes:
+        """A row in its canonical spelling, as it came."""
+        self.lines.seek(self.start[row])
+        return self.lines.read(self.start[row + 1] - self.start[row])
+
+    def where(self, row: int) -> str:
+        """Where a row stood."""
+        return f"{self.files[self.file[row]].name}, line {self.number[row]}"
 
 
 def _shares(text: str) -> list[int]:
@@ -92,61 +122,71 @@ def _threshold(text: str) -> Any:
     return value
 
 
-def _read(inputs: list[Path], rejected: Any) -> list[Read]:
+def _read(inputs: list[Path], rejected: Any, lines: BinaryIO) -> Read:
     """Every row that asks something; the others are told to `rejected` with the reason."""
     from curate.groups import asked
     from data.jsonl import read_lines
+    from data.records import canonical
 
     files: list[Path] = []
     for path in inputs:
         files += sorted((path / "data").glob("*.jsonl")) if path.is_dir() else [path]
-    found: list[Read] = []
-    for path in files:
+    found = Read(files, lines)
+    for file, path in enumerate(files):
         for line in read_lines(path):
             why = line.problem or ("" if isinstance(line.value, dict) else "no object with named fields")
             if not why:
                 try:
-                    found.append(Read(line.value, asked(line.value), f"{path.name}, line {line.number}"))
+                    found.add(canonical(line.value), asked(line.value), file, line.number)
                     continue
                 except BadInput as error:
                     why = str(error)
             rejected({"file": path.name, "line": line.number, "reason": why})
-    if not found:
+    if not found.asked:
         raise BadInput(f"{', '.join(map(str, inputs))}: no row with a prompt")
     return found
 
 
-def _write(folder: "Folder", read: list[Read], made: "Groups", sides: list[str], nearest: "Nearest") -> dict[str, int]:
+def _write(folder: "Folder", read: Read, made: "Groups", sides: list[str], nearest: "Nearest") -> dict[str, int]:
     """The splits, which group each row is in, and the certificate; returns the rows of each split."""
-    from data.folder import SPLITS
-    from data.records import canonical
+    from contextlib import ExitStack
 
-    lines = [
-        canonical({**one.row, "split": side} if "split" in one.row else one.row)
-        for one, side in zip(read, sides, strict=True)
-    ]
-    # By content, so that the order of the input shows nowhere.
-    order = sorted(range(len(read)), key=lambda i: (made.group[i], lines[i]))
-    counts: dict[str, int] = {}
-    for split in SPLITS:
-        chosen = [lines[i] for i in order if sides[i] == split]
-        if chosen:
-            counts[split] = folder.write(f"data/{split}.jsonl", chosen)
-    folder.write(
-        "audit/groups.jsonl",
-        (
-            {"id": read[i].row.get("id"), "where": read[i].where, "group": made.group[i], "split": sides[i]}
-            for i in order
-        ),
-    )
+    from data.folder import SPLITS
+    from data.jsonl import parse
+
+    with ExitStack() as stack:
+        outs = {split: stack.enter_context(folder.lines(f"data/{split}.jsonl")) for split in SPLITS}
+        groups = stack.enter_context(folder.lines("audit/groups.jsonl"))
+        for i, line in _in_order(read, made.group, sides):
+            row = parse(line)[0]
+            outs[sides[i]].add(line)
+            groups.add({"id": row.get("id"), "where": read.where(i), "group": made.group[i], "split": sides[i]})
+        counts = {split: out.rows for split, out in outs.items() if out.rows}
     two = [
-        {"id": read[i].row.get("id"), "where": read[i].where, "split": sides[i]}
+        {"id": parse(read.line(i))[0].get("id"), "where": read.where(i), "split": sides[i]}
         for i in (nearest.a, nearest.b)
         if i is not None
     ]
     kept = {"greatest_similarity_across_splits": nearest.similarity, "looked_for_from": nearest.at_least, "rows": two}
     folder.write("audit/certificate.jsonl", [kept])
     return counts
+
+
+def _in_order(read: Read, groups: list[str], sides: list[str]) -> Iterator[tuple[int, bytes]]:
+    """Rows with their lines by group, then by content, so that the order of the input shows nowhere."""
+    from itertools import groupby
+
+    from data.jsonl import parse
+    from data.records import canonical
+
+    def line(row: int) -> bytes:
+        whole = read.line(row)
+        held = parse(whole)[0] if b'"split":' in whole else {}
+        return canonical({**held, "split": sides[row]}) if "split" in held else whole
+
+    order = sorted(range(len(groups)), key=groups.__getitem__)
+    for _, rows in groupby(order, key=groups.__getitem__):
+        yield from sorted(((row, line(row)) for row in rows), key=lambda one: (one[1], one[0]))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 ROW = "row"
 _NAMED = ("prompt_id", "task_id", "chosen_id", "rejected_id", "response_id")
-_SKIPPED = ("left_out.jsonl", "judgments_unused.jsonl", "retractions.jsonl", "rejected.jsonl")
+_SKIPPED = {  # files that speak of records by their ids, and hold none
+    *(f"{name}.jsonl" for name in ("left_out", "judgments_unused", "retractions", "rejected")),
+    *(f"{name}.jsonl" for name in ("removed", "contradictions", "dropped", "cases", "findings", "beliefs", "came")),
+}
 _NOTE = 60  # characters of text shown beside an id
 _DEEP = 200  # generations that a tree shows
 

@@ -1,17 +1,23 @@
 """The tokens of many texts at once, as 64-bit hashes: the same tokens as `data.text.tokens`, a hundred times sooner.
 
+The one tokeniser of many texts: shingles (curate/shingling.py), the search for evaluation texts and keys by words
+are all made of it.
+
 A batch of texts becomes one array of bytes; where words begin and end is found for all of them in a
 few passes of numpy, and each word is hashed from its bytes, eight at a time. Letters outside ASCII go
 through a table of code points that is filled as they are met. What normalisation joins or expands
 (combining marks, ligatures, Hangul letters) cannot be told from one code point: a text that has such
 a letter is read by `data.text.tokens` itself.
 
-Equal tokens have equal hashes on every machine; unequal ones almost always differ, and whoever needs
-certainty compares the tokens (`curate.contamination` does).
+Equal tokens have equal hashes on every machine. Unequal ones of up to eight bytes always differ and others
+almost always, whatever their length: every byte counts. Whoever needs certainty compares the tokens
+(`curate.contamination` does).
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.text import normalise, tokens
@@ -25,7 +31,11 @@ if TYPE_CHECKING:
 
 BATCH = 1 << 18  # characters put together in one batch: its arrays stay in the processor's cache
 MIX = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, odd
-LONG_WORD = 64  # bytes of a word that are hashed; beyond them only its length counts
+_EIGHTS = 64  # bytes of a word up to which it is hashed eight at a time; a longer one by a digest of its own
+# Punctuation that normalising leaves punctuation: it only ever parts tokens.
+_MARKS = re.compile(
+    "[\u00b7\u2013-\u2014\u2018\u2019\u201c\u201d\u2026\u3001-\u3002\u300a-\u3011\uff01\uff08-\uff09\uff0c\uff1a\uff1b\uff1f\u3000]"
+)
 _JAMO = (range(0x1100, 0x1200), range(0xA960, 0xA980), range(0xD7B0, 0xD800))
 _UNKNOWN, _GAP, _WORD, _ALONE_CLASS, _GONE, _JOINS = range(6)
 
@@ -51,19 +61,22 @@ def hashed_words(texts: Sequence[str]) -> Words:
     """
     import numpy as np
 
-    ascii_: list[int] = []
-    wide: list[int] = []
-    odd: list[int] = []
-    for i, text in enumerate(texts):
-        (ascii_ if text.isascii() else wide).append(i)
+    ascii_, wide = list(range(len(texts))), list[int]()
+    if not all(map(str.isascii, texts)):
+        texts = [text if text.isascii() else _unmarked(text) for text in texts]
+        ascii_ = [i for i, text in enumerate(texts) if text.isascii()]
+        wide = [i for i, text in enumerate(texts) if not text.isascii()]
     parts = [_plain(texts, ascii_)]
-    if wide:
-        found, odd = _wide(texts, wide)
-        parts.append(found)
-        parts.append(_one_by_one(texts, odd))
-    if len(ascii_) == len(texts):
+    if not wide:
         return Words(parts[0][0], np.cumsum(parts[0][1]))
-    return _in_order(len(texts), [(ascii_, *parts[0]), (wide, *parts[1]), (odd, *parts[2])])
+    found, odd = _wide(texts, wide)
+    return _in_order(len(texts), [(ascii_, *parts[0]), (wide, *found), (odd, *_one_by_one(texts, odd))])
+
+
+def _unmarked(text: str) -> str:
+    """The text in ASCII where curly quotes, dashes and the like are all that is not; else as it came."""
+    flat = _MARKS.sub(" ", text)
+    return flat if flat.isascii() else text
 
 
 def batches(texts: Sequence[str], size: int = BATCH) -> "list[slice]":
@@ -122,8 +135,8 @@ def _plain(texts: Sequence[str], which: list[int]) -> "tuple[Hashes, Places]":
         rows = [text.encode().translate(_FOLD).replace(b"\x01", b"") for text in chosen]
         folded = b"\x00".join(rows)
         sizes = np.fromiter(map(len, rows), np.int64, len(rows))
-    letters = np.frombuffer(folded, np.uint8) != 0
-    edges = np.flatnonzero(np.diff(letters, prepend=False, append=False))
+    letters = np.frombuffer(b"\x00" + folded + b"\x00", np.uint8) != 0
+    edges = np.flatnonzero(letters[1:] != letters[:-1])
     begins, lengths = edges[::2], edges[1::2] - edges[::2]
     return hash_slices(folded, begins, lengths), _counts(begins, sizes)
 
@@ -140,15 +153,19 @@ def hash_slices(buffer: bytes, begins: "Places", lengths: "Places") -> "Hashes":
     """A 64-bit hash of each slice of the buffer, from its bytes and its length."""
     import numpy as np
 
-    padded = np.frombuffer(buffer + bytes(LONG_WORD + 8), np.uint8)
-    eights = np.lib.stride_tricks.as_strided(padded, (len(padded) - 7, 8), (1, 1))
-    at_any = np.ndarray(len(padded) - 7, "<u8", padded, strides=(1,)) if len(padded) > 7 else eights
+    at_any: Hashes = np.ndarray(len(buffer) + 1, "<u8", buffer + bytes(8), strides=(1,))
     masks = np.array([(1 << (8 * n)) - 1 for n in range(8)] + [2**64 - 1], np.uint64)
-    found = (at_any[begins] & masks[np.minimum(lengths, 8)]) + lengths.astype(np.uint64)
+    found = at_any[begins]
+    found &= masks[np.minimum(lengths, 8)]
+    found += lengths.astype(np.uint64)
     found = _mixed(found)
     held = np.flatnonzero(lengths > 8)
+    for at in np.flatnonzero(lengths > _EIGHTS).tolist():
+        whole = buffer[int(begins[at]) : int(begins[at] + lengths[at])]
+        found[at] = int.from_bytes(blake2b(whole, digest_size=8).digest(), "little")
+    held = held[lengths[held] <= _EIGHTS]
     done = 8
-    while len(held) and done < LONG_WORD:
+    while len(held):
         block = at_any[begins[held] + done] & masks[np.minimum(lengths[held] - done, 8)]
         found[held] = _mixed(found[held] + block)
         done += 8
@@ -157,10 +174,13 @@ def hash_slices(buffer: bytes, begins: "Places", lengths: "Places") -> "Hashes":
 
 
 def _mixed(values: "Hashes") -> "Hashes":
+    """Values spread over all bits, one to one; in place."""
     import numpy as np
 
-    values = (values ^ (values >> np.uint64(32))) * np.uint64(MIX)
-    return values ^ (values >> np.uint64(29))
+    values ^= values >> np.uint64(32)
+    values *= np.uint64(MIX)
+    values ^= values >> np.uint64(29)
+    return values
 
 
 class _Letters:
@@ -192,6 +212,8 @@ def _letter(point: int) -> tuple[int, int]:
     folded = normalise(letter)
     if letter.isspace():
         return _GAP, 0
+    if normalise(f"0{letter}0") != f"0{folded}0":  # such as a letter with a space before it
+        return _JOINS, 0
     if not folded:
         return _GONE, 0
     if any(_joins(c) for c in folded):
@@ -274,14 +296,12 @@ def word_keys(texts: Sequence[str]) -> list[bytes]:
 
     16 bytes of a digest over the words' hashes; a text without words goes by its characters.
     """
-    from hashlib import blake2b
-
     keys = []
     for part in batches(texts):
         words = hashed_words(texts[part])
-        begin = 0
-        for text, end in zip(texts[part], words.ends.tolist(), strict=True):
-            held = words.hashes[begin:end].tobytes() if end > begin else text.encode("utf-8", "surrogatepass") + b"."
+        whole, begin = memoryview(words.hashes.tobytes()), 0
+        for text, end in zip(texts[part], (words.ends * 8).tolist(), strict=True):
+            held = whole[begin:end] if end > begin else text.encode("utf-8", "surrogatepass") + b"."
             keys.append(blake2b(held, digest_size=16).digest())
             begin = end
     return keys

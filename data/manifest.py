@@ -7,7 +7,7 @@
 
 `digest` covers the data files and the configuration: the same inputs, seed and settings
 give the same digest on any machine. `run` (when, where, by which command and versions),
-the inputs and what lies in audit/ are outside the digest, and inside `seal`, which covers
+the inputs, README.md, report.html and what lies in audit/ are outside the digest, and inside `seal`, which covers
 the whole manifest. A seal is no signature: somebody who writes every hash anew is found by
 comparing with the ledger (`python -m curate.verify DIR --store`).
 
@@ -35,6 +35,7 @@ from data.records import Record, digest
 FORMAT = 1
 MANIFEST = "manifest.json"
 ROWS = "audit/rows.sha256"
+PAGES = ("README.md", "report.html")  # words and pictures about the data; charts are set in the machine's own fonts
 _CHUNK = 1 << 20
 
 
@@ -85,8 +86,8 @@ def make_manifest(
 
 
 def content_digest(files: Iterable[FileEntry], config: dict[str, Any]) -> str:
-    """sha256 over configuration and data files: all but README.md and what lies in audit/."""
-    data = [f for f in files if not f.path.startswith("audit/") and f.path != "README.md"]
+    """sha256 over configuration and data files: all but the pages to read and what lies in audit/."""
+    data = [f for f in files if not f.path.startswith("audit/") and f.path not in PAGES]
     return digest([[[f.path, f.sha256, f.bytes] for f in data], config])
 
 

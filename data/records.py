@@ -68,7 +68,7 @@ class Message(Record):
 class Lineage(Record):
     """Where a record came from: the ids of its parents and how it was made."""
 
-    parents: list[str] = []
+    parents: list[str] = Field(default_factory=list)
     command: str | None = None
     model: str | None = None
     template: str | None = None
@@ -85,7 +85,7 @@ class Prompt(Record):
     messages: list[Message] = Field(min_length=1)
     tools: list[dict[str, Any]] | None = None
     language: str | None = None
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     source: str | None = None
     licence: str | None = None
     lineage: Lineage | None = None
@@ -127,10 +127,10 @@ class Criterion(Record):
     key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     name: dict[str, str]
     """Language code to the name shown, such as {"en": "Helpful", "zh": "有帮助"}."""
-    description: dict[str, str] = {}
+    description: dict[str, str] = Field(default_factory=dict)
     low: int = 1
     high: int = 5
-    anchors: dict[str, dict[str, str]] = {}
+    anchors: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Point of the scale (as text) to language code to what it means."""
 
     @model_validator(mode="after")
@@ -157,7 +157,7 @@ class Task(Record):
     kind: Kind
     prompt: Prompt
     responses: list[Response] = Field(min_length=2, max_length=9)
-    criteria: list[Criterion] = []
+    criteria: list[Criterion] = Field(default_factory=list)
     overlap: int = Field(default=1, ge=1, le=1000)
     priority: int = Field(default=0, ge=-1000, le=1000)
     language: str | None = None
@@ -202,10 +202,10 @@ class Judgment(Record):
     strength: int | None = Field(default=None, ge=1, le=3)
     probability: float | None = Field(default=None, ge=0, le=1)
     """A model's soft label: probability that the first response of `shown` is better."""
-    ratings: dict[str, dict[str, int]] = {}
-    flags: dict[str, list[Flag]] = {}
-    critiques: dict[str, str] = {}
-    edited: dict[str, str] = {}
+    ratings: dict[str, dict[str, int]] = Field(default_factory=dict)
+    flags: dict[str, list[Flag]] = Field(default_factory=dict)
+    critiques: dict[str, str] = Field(default_factory=dict)
+    edited: dict[str, str] = Field(default_factory=dict)
     comment: str = ""
     active_seconds: float | None = None
     started_at: str | None = None
@@ -287,9 +287,9 @@ class PreferencePair(Record):
     cluster: str
     split: Literal["train", "validation", "test"]
     language: str | None = None
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     licence: str | None = None
-    guideline_versions: list[str] = []
+    guideline_versions: list[str] = Field(default_factory=list)
     method: str
 
 

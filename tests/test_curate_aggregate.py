@@ -415,9 +415,9 @@ def test_crowd_labels_alone_give_labels_reliabilities_and_a_report(tmp_path, cap
     assert people["p7"]["high"] < min(people[f"p{i}"]["reliability"] for i in range(7))
     assert people["p7"]["low"] <= 0.34 <= people["p7"]["high"]
     assert set(people["p0"]["confusion"]) == {"好", "bad", "mixed"}
-    report = (tmp_path / "out/report.md").read_text("utf-8")
-    assert "120 units, 600 labels by 8 annotators" in report
-    assert "p7 is right" in report
+    report = (tmp_path / "out/report.html").read_text("utf-8")
+    assert all(f"<dd>{n}</dd>" in report for n in (120, 600, 8))
+    assert "the least reliable is <bdi>p7</bdi>" in report
     assert summary["converged"] is True
     assert summary["least_reliable"][0].startswith("p7")
 
@@ -496,7 +496,7 @@ def test_comparisons_give_standings_with_intervals_and_the_order_effect(tmp_path
     assert summary["first_shown"].startswith("being shown first adds +0.")
     assert summary["warnings"] == []
     assert not (tmp_path / "out/audit/rejected.jsonl").exists()
-    assert "## Standings" in (tmp_path / "out/report.md").read_text()
+    assert '<h2><span lang="en">Standings' in (tmp_path / "out/report.html").read_text("utf-8")
 
 
 def test_standings_that_cannot_be_compared_are_warned_of(tmp_path, capsys):
@@ -506,7 +506,7 @@ def test_standings_that_cannot_be_compared_are_warned_of(tmp_path, capsys):
     warnings = json.loads(capsys.readouterr().out)["warnings"]
     assert any("2 parts that never met" in warning for warning in warnings)
     assert any(warning.endswith("finite: a") for warning in warnings)
-    assert "**Warning:**" in (tmp_path / "out/report.md").read_text()
+    assert "2 parts that never met" in (tmp_path / "out/report.html").read_text("utf-8")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from bench.planted import plant
 from curate import bias, cycles, people
 from curate.audit import main
 from curate.auditing import Limits, findings
+from curate.ballot_columns import WHOLE, columns, first_shown_parts
 from curate.contamination import EvaluationText, index
 from curate.findings import NAMES, Found, blocking
 from curate.material import Ballot, Material, Pair, Passage, material
@@ -80,15 +81,15 @@ def test_nothing_at_all_gives_no_finding() -> None:
 def test_position_counts_a_ballot_once_and_a_tie_as_half() -> None:
     own = [ballot(1, "x", "abc", shown="abc"), ballot(2, "x", "cba", shown="abc"), ballot(3, "x", "ba")]
     own.append(Ballot("j9", "t", "p", "x", "person", ("a", "b"), {"a": 0, "b": 0}))
-    rate = bias.position(own)
+    rate = bias.position(columns(own))
     assert (rate.rate, rate.n) == ((1 + 0 + 0 + 0.5) / 4, 4)
 
 
 @pytest.mark.parametrize("k", range(2, 10))
 def test_parts_of_a_ballot_are_whole_numbers(k: int) -> None:
     shown = [str(i) for i in range(k)]
-    assert bias.first_shown_parts(ballot(1, "x", shown, shown)) == bias.WHOLE
-    assert bias.first_shown_parts(ballot(1, "x", shown[::-1], shown)) == 0
+    assert first_shown_parts(ballot(1, "x", shown, shown)) == WHOLE
+    assert first_shown_parts(ballot(1, "x", shown[::-1], shown)) == 0
 
 
 def test_length_slope_is_the_likeliest_and_its_flips_are_those_it_outweighs() -> None:
@@ -154,9 +155,9 @@ def test_somebody_quick_somebody_contrary_and_somebody_who_leans_are_named() -> 
             own.append(
                 ballot(len(own), who, order, shown, task=f"t{n}", seconds=2.0 if who == "x" else 20.0 + rng.random())
             )
-    assert [o.annotator for o in people.too_quick(own)] == ["x"]
-    assert {o.annotator for o in people.disagreeing(own)} == {"y", "z"}
-    assert [o.annotator for o in people.leaning(own)] == ["z"]
+    assert [o.annotator for o in people.too_quick(columns(own))] == ["x"]
+    assert {o.annotator for o in people.disagreeing(columns(own))} == {"y", "z"}
+    assert [o.annotator for o in people.leaning(columns(own))] == ["z"]
 
 
 def test_labels_in_the_text_block_and_a_mark_on_one_side_is_found() -> None:

@@ -9,9 +9,13 @@ import pytest
 from made import load, rows
 
 from curate import dedup
+from curate.dedup_rows import LAST, pair_entry
+from curate.duplicates import find_duplicates
 from curate.snapshot import snapshot
 from data.errors import BadInput, NotThere, exit_status
+from data.formats.files import open_source
 from data.manifest import verify_folder
+from data.records import canonical
 from data.store import open_store
 
 LONG = [f"word{i}" for i in range(100)]
@@ -263,3 +267,71 @@ def test_a_real_preference_file_keeps_no_two_pairs_alike(tmp_path: Path, real: P
     again = run(tmp_path / "again", tmp_path / "out" / "data" / "train.jsonl")
     assert len(made["data/train"]) > 50
     assert again["audit/removed"] == []
+
+
+@pytest.mark.parametrize("on", ["row", "prompt", "response"])
+def test_rows_in_memory_are_decided_as_the_command_decides_them(tmp_path: Path, on: Any) -> None:
+    rng = random.Random(3)
+    answers = [TEXT, NEAR, FAR, "Yes.", "yes", "No.", "👍", "", "好的", "好的。"]
+    lines = []
+    for n in range(120):
+        prompt = rng.choice([TEXT, NEAR, FAR, "A question?", "问题？"])
+        chosen, rejected = rng.choices(answers, k=2)
+        lines.append(pair(f"r{rng.randrange(10**9)}-{n % 9}", prompt, chosen, rejected, task_id=f"t{n // 3}"))
+    made = run(tmp_path / "out", write(tmp_path / "p.jsonl", lines), "--on", on)
+    rng.shuffle(lines)
+    found = find_duplicates(
+        pair_entry(x["id"], x["prompt"], x["chosen"], x["rejected"], on=on, task=x["task_id"], line=canonical(x))
+        for x in lines
+    )
+    assert [one._asdict() for one in found.removed()] == made["audit/removed"]
+    assert [one._asdict() for one in found.contradictions or []] == made["audit/contradictions"]
+    assert (len(found.contradictions or []) > 3) == (on == "row")
+    assert [lines[row]["id"] for row in found.stay.tolist()] == [row["id"] for row in made["data/train"]]
+
+
+def test_rows_in_memory_go_by_what_was_judged_first_then_by_the_ledger_then_by_id() -> None:
+    said = {"b": (5, 9), "a": (5, 9), "c": (5, 8), "d": (4, 99), "e": (LAST, 1)}
+    entries = [pair_entry(id, TEXT, "Yes.", "No.", judged=judged, seq=seq) for id, (judged, seq) in said.items()]
+    for left, kept in ((5, "d"), (4, "c"), (3, "a"), (2, "b"), (1, "e")):
+        found = find_duplicates(entries)
+        assert {one.kept for one in found.removed()} == ({kept} if left > 1 else set())
+        assert entries.pop(int(found.stay[0])).id == kept
+
+
+def test_ids_of_any_length_stand_in_the_order_of_their_bytes() -> None:
+    rng = random.Random(5)
+    ids = list(
+        {"".join(rng.choices("ab\u4e2d", k=rng.randint(1, 20))) for _ in range(300)} | {"a" * 8, "a" * 9, "a" * 16}
+    )
+    entries = [pair_entry(id, f"{n} {n + 1} {n + 2}", "a", "b", on="prompt") for n, id in enumerate(ids)]
+    found = find_duplicates(entries)
+    assert [ids[row] for row in found.stay.tolist()] == sorted(ids, key=str.encode)
+
+
+def test_a_file_against_itself_loses_every_row(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "t.jsonl", [{"id": i, "text": t} for i, t in enumerate([TEXT, FAR, "", "👍", "好", "two words"])]
+    )
+    made = run(tmp_path / "out", file, "--text", "text", "--against", file)
+    assert made["data/train"] == []
+    assert [(r["id"], r["kept"], r["reason"]) for r in made["audit/removed"]] == [
+        (str(i), str(i), "exact duplicate of --against") for i in range(6)
+    ]
+
+
+def test_a_parquet_file_of_one_great_row_group_is_read_as_a_stream(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = random.Random(1)
+    table = pa.table({"text": [f"{rng.getrandbits(3600):0900x}" for _ in range(20_000)]})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=20_000, use_dictionary=False, compression="none")
+    del table
+    before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.system_memory_pool())
+    pa.set_memory_pool(pool)
+    try:
+        assert sum(1 for _ in open_source(str(tmp_path / "t.parquet")).items()) == 20_000
+    finally:
+        pa.set_memory_pool(before)
+    assert pool.max_memory() < 6_000_000 < (tmp_path / "t.parquet").stat().st_size / 2

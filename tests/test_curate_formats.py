@@ -291,9 +291,9 @@ B = M(role="assistant", content="b")
 def test_what_a_format_has_no_place_for_is_said(
     format: str, messages: list[M], answers: tuple[list[M], list[M]], why: str
 ) -> None:
-    from curate.layouts import unfit
+    from curate.layouts import plain_pair, unfit
 
-    pair = one_pair(messages, answers)
+    pair = plain_pair(one_pair(messages, answers))
     assert unfit(format, pair) == f"{format} has no place for {why}"
     assert unfit("trl", pair) == ""
 
@@ -452,7 +452,7 @@ def test_a_quota_does_not_depend_on_the_order_of_the_tasks() -> None:
         task = Task.make("p", "ranking", row.prompt, row.responses, import_key=row.key)
         ids = [r.id for r in task.responses]
         vote = Judgment.make(task_id=task.id, annotator="x", shown=ids, ranking=[[r] for r in ids])
-        made.append(pairs_of(task, [vote], make_rules())[0])
+        made.append([(p.id, p.cluster) for p in pairs_of(task, [vote], make_rules())[0]])
     once = allowed(made, 5, 0)
     assert len(once) == 5
     assert allowed(made[::-1], 5, 0) == once

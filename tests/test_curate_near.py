@@ -1,22 +1,23 @@
 """Shingle hashes against data.text, and near rows against every pair compared by hand."""
 
 import random
-import unicodedata
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate import near_sets, shingling
+from curate import near_join, near_sets
 from curate.near import near_rows
 from curate.near_join import candidates
 from curate.near_keys import Bands, bands_for
 from curate.shingling import shingle_hashes
+from curate.words import hash_slices, hashed_words
 from data.errors import BadInput
-from data.text import normalise, shingles
+from data.text import normalise, shingles, tokens
 
 ALPHABETS = [
     "ab Z9.",
@@ -64,17 +65,38 @@ def test_texts_share_as_many_hashes_as_shingles(texts: list[str], n: int) -> Non
     assert_same_shingles(texts, n)
 
 
-def test_the_fast_ways_cut_every_letter_they_take_as_data_text_does() -> None:
-    for code in [*range(0x3000), *range(0x3000, 0x3100), 0x4E00, 0x6F22, 0x9FFF, *range(0xFF00, 0xFFF0)]:
-        c = chr(code)
-        if c.isascii() or any(kind.fullmatch(c) for kind in (shingling._MARKS, shingling._HAN, shingling._FOLDS)):
-            texts = [f"a{c}b", f"{c}", f"中{c}b中", f"é{c}X"]
-            for text, found in zip(texts, sets_of(texts, 1), strict=True):
-                assert len(found) == len(shingles(text, 1)), (hex(code), unicodedata.name(c, ""), text)
+def by_definition(texts: list[str]) -> list[list[int]]:
+    """The hash of each token that data.text cuts, each taken by itself."""
+    out = []
+    for text in texts:
+        cut = [word.encode("utf-8", "surrogatepass") for word in tokens(text)]
+        lengths = np.array([len(word) for word in cut], np.int64)
+        out.append(hash_slices(b"".join(cut), np.cumsum(lengths) - lengths, lengths).tolist())
+    return out
+
+
+def in_numpy(texts: list[str]) -> list[list[int]]:
+    words = hashed_words(texts)
+    return [words.hashes[a:b].tolist() for a, b in zip([0, *words.ends.tolist()], words.ends.tolist(), strict=False)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(*(st.text(a, max_size=30) for a in ALPHABETS), st.text(max_size=20)), max_size=6))
+def test_the_tokens_of_many_texts_are_those_of_data_text(texts: list[str]) -> None:
+    assert in_numpy(texts) == by_definition(texts)
+
+
+def test_every_letter_is_cut_as_data_text_cuts_it() -> None:
+    codes = [*range(0x3100), 0x4E00, 0x6F22, 0x9FFF, *range(0xAC00, 0xAC40), *range(0xF900, 0xFAFF)]
+    codes += [*range(0xFE00, 0x10000), *range(0x1F300, 0x1F700), *range(0x20000, 0x20040), *range(0xE0000, 0xE0080)]
+    for kind in ("a{}b", "{}", "中{}b中", "é{}X"):
+        texts = [kind.format(chr(code)) for code in codes]
+        assert in_numpy(texts) == by_definition(texts)
 
 
 def test_long_tokens_differ_by_their_last_byte() -> None:
     texts = ["x" * 8, "x" * 9, "x" * 16, "x" * 17, "x" * 16 + "y", "y" + "x" * 16, "x" * 40]
+    texts += ["x" * 64, "x" * 65, "x" * 64 + "y", "x" * 2000 + "y" + "x" * 2000, "x" * 4000 + "y"]
     assert len(set.union(*sets_of(texts, 1))) == len(texts)
 
 
@@ -277,3 +299,76 @@ def test_a_long_part_that_two_rows_share_does_not_make_the_others_alike() -> Non
 def test_a_threshold_out_of_range_is_refused_in_words() -> None:
     with pytest.raises(BadInput, match="threshold"), near_rows([], Fraction(0)):
         pass
+
+
+def chained(count: int, near: dict[tuple[int, int], int]) -> list[int]:
+    """For each row the lowest that chains of near pairs join it to, one pair after another."""
+    label = list(range(count))
+    for a, b in near:
+        low, high = sorted((label[a], label[b]))
+        label = [low if one == high else one for one in label]
+    return label
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([Fraction(1, 2), Fraction(7, 10), T]))
+def test_linked_rows_are_those_that_chains_of_near_pairs_join(seed: int, threshold: Fraction) -> None:
+    texts = [*corpus(60, seed), "", "?!", "", "two words", "Two  words.", "two"]
+    random.Random(seed).shuffle(texts)
+    with near_rows([[(0, t)] for t in texts], threshold) as near:
+        assert near.linked().tolist() == chained(len(texts), brute(texts, threshold))
+
+
+def test_rows_all_alike_are_linked_by_a_comparison_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+    possible = near_join._possible
+
+    def counting(pairs: Any, *more: Any) -> Any:
+        nonlocal compared
+        compared += len(pairs)
+        return possible(pairs, *more)
+
+    monkeypatch.setattr(near_join, "_possible", counting)
+    texts = [f"number {i} of " + " ".join(f"w{k}" for k in range(60)) for i in range(2000)]
+    with near_rows([[(0, t)] for t in texts], T, folder=tmp_path) as near:
+        assert near.linked().tolist() == [0] * 2000
+    assert 2000 <= compared + 1 < 20_000  # of two million pairs
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([Fraction(1, 2), T]))
+def test_of_each_row_the_most_alike_is_found(seed: int, threshold: Fraction) -> None:
+    texts = corpus(60, seed)
+    side = np.array([random.Random(seed + i).randrange(3) for i in range(60)])
+    with near_rows([[(0, t)] for t in texts], threshold) as near:
+        found = near.most_alike(side == 0, side == 1)
+        assert found is not None
+        assert near.most_alike(side == 0, side == 1, at_most=near.candidates - 1) is None
+    best: dict[int, tuple[Fraction, int, int]] = {}
+    for (a, b), common in brute(texts, threshold).items():
+        for one, other in ((a, b), (b, a)):
+            if side[one] == 0 and side[other] == 1:
+                alike = Fraction(common, len(with_bare(texts[a])) + len(with_bare(texts[b])) - common)
+                best[other] = max(best.get(other, (alike, -one, common)), (alike, -one, common))
+    told = zip(*(x.tolist() for x in found), strict=True)
+    assert {b: (a, common) for a, b, common in told} == {b: (-a, common) for b, (_, a, common) in best.items()}
+
+
+def test_texts_of_every_kind_and_length_stand_beside_each_other() -> None:
+    long = "word " * 199_999
+    texts = [
+        "",
+        "?",
+        "👍",
+        "👍🏽",
+        "好",
+        "好。",
+        long,
+        long + "word",
+        "a" * 1_000_000,
+        "a" * 999_999 + "b",
+        "中" * 300_000,
+    ]
+    with near_rows([[(0, t)] for t in texts], T) as near:
+        assert near.linked().tolist() == [0, 1, 2, 3, 4, 4, 6, 6, 8, 9, 10]
+        assert near.stars(np.arange(len(texts))).kept.tolist() == [0, 1, 2, 3, 4, 4, 6, 6, 8, 9, 10]

@@ -124,9 +124,39 @@ def test_the_certificate_is_the_greatest_similarity_there_is(seed: int) -> None:
     most = max(jaccard(rows[i].prompt, rows[j].prompt) for i, j in apart)
     assert told.similarity == pytest.approx(float(most)) if most >= Fraction(1, 2) else told.similarity is None
     numbers = [("train", "validation", "test").index(side) for side in sides]
-    assert {tuple(sorted((a, b))) for _, a, b in near_across([r.prompt for r in rows], numbers)} == {
-        (j, i) for i, j in apart if jaccard(rows[i].prompt, rows[j].prompt) >= Fraction(4, 5)
-    }
+    best: dict[tuple[int, int], tuple[Fraction, int]] = {}  # by text and side named before its own
+    for one in apart:
+        a, b = sorted(one, key=lambda i: numbers[i])
+        alike = jaccard(rows[a].prompt, rows[b].prompt)
+        if alike >= Fraction(4, 5):
+            best[b, numbers[a]] = max(best.get((b, numbers[a]), (alike, -a)), (alike, -a))
+    assert {
+        (b, numbers[a]): (similarity, -a) for similarity, a, b in near_across([r.prompt for r in rows], numbers)
+    } == {place: (float(alike), a) for place, (alike, a) in best.items()}
+
+
+def test_below_eight_tenths_the_certificate_says_how_far_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [Asked(text, text) for text in (f"write a poem about thing{n}" for n in range(60))]
+    made = group(rows)
+    sides = [("train", "test")[n % 2] for n in range(60)]
+    assert nearest_across(rows, made.prompt, sides)[::3] == (0.5, 0.5)
+    monkeypatch.setattr("curate.groups._MOST", 1)
+    monkeypatch.setattr("curate.groups._LEAST", 0)
+    told = nearest_across(rows, made.prompt, sides)
+    assert told.similarity is None
+    assert 0.5 < told.at_least <= 0.8
+
+
+def test_groups_have_the_same_names_at_any_order_and_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("curate.near_sets._ROWS", 100)
+    rng = random.Random(7)
+    rows = [
+        Asked(text, (text.split() or [text])[0])
+        for text in [*texts(rng, 250), "", "", "?!", "👍", "中文", "中文。", "w1"]
+    ]
+    once = dict(zip(rows, group(rows).group, strict=True))
+    rng.shuffle(rows)
+    assert dict(zip(rows, group(rows, threads=2).group, strict=True)) == once
 
 
 def write(path: Path, rows: Sequence[Any]) -> Path:

@@ -17,6 +17,7 @@ from data.jsonl import MAX_LINE, open_bytes, read_lines
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 BATCH = 256  # Parquet rows decoded at a time
+READ = 1 << 18  # bytes of a Parquet column read at a time
 
 
 class Item(NamedTuple):
@@ -175,8 +176,9 @@ def _parquet(file: Path) -> Iterator[Item]:
 
     number = 0
     try:
-        with pq.ParquetFile(file) as opened:
-            for batch in opened.iter_batches(batch_size=BATCH):
+        # A stream through the file: without these two whole columns of it are read ahead and kept.
+        with pq.ParquetFile(file, pre_buffer=False, buffer_size=READ) as opened:
+            for batch in opened.iter_batches(batch_size=BATCH, use_threads=False):
                 for value in batch.to_pylist():
                     number += 1
                     yield Item(number, value)

@@ -1,0 +1,180 @@
+"""The audit of an export's rows before they are written: what is found, which rows go because of it, what blocks.
+
+    audit/findings.jsonl     every finding, with its level, its figures and some cases
+    audit/cases.jsonl        every case of every finding
+    audit/dropped.jsonl      rows left out because of a finding, and which (`drop` names them)
+
+A finding of level block stops the export unless it is allowed by name, or its rows are left out. What
+stopped it lies in a folder beside, OUT.refused.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from curate.decisions import Clusters, assign
+from curate.recipe import Recipe
+from curate.rules import Rules
+from data.errors import BadInput, CheckFailed
+from data.jsonl import read_lines
+
+if TYPE_CHECKING:
+    from curate.contamination import Index
+    from curate.findings import Finding, Found
+    from curate.material import Ballot, Material, Pair
+    from curate.rows import Waiting
+    from data.folder import Folder
+
+DROPPED = "audit/dropped.jsonl"
+
+
+class Audited(NamedTuple):
+    """What an audit of rows came to."""
+
+    findings: "list[Finding] | None"
+    """None where nothing was audited."""
+    left_out: dict[str, str]
+    """Rows that go because of a finding, and the reason."""
+
+
+def audit(
+    folder: "Folder",
+    waiting: "Waiting",
+    clusters: Clusters,
+    recipe: Recipe,
+    gone: Collection[str],
+    out: Path,
+    threads: int,
+) -> Audited:
+    """Audit the rows that are still there.
+
+    Args:
+        gone: rows that go already.
+        out: where the export shall lie; what is refused lies beside it.
+
+    Raises:
+        CheckFailed: a finding blocks.
+        BadInput: rows are to be dropped and nothing is audited.
+    """
+    if not recipe.checks.audit:
+        if recipe.rules.drop:
+            raise BadInput("--drop leaves out rows that the audit names; leave --no-audit out")
+        return Audited(None, {})
+    from curate.auditing import Limits, findings, rows_named
+    from curate.findings import FILE, blocking
+    from curate.material import material
+
+    looked_at = material(_pairs(waiting, clusters, recipe.rules, gone), _ballots(folder.path))
+    index = _evaluation(folder, recipe)
+    found = findings(looked_at, Limits(**recipe.checks.limits), index, threads=threads)
+    folder.write(FILE, (one.finding for one in found))
+    folder.write("audit/cases.jsonl", ({"finding": one.finding.name, **c.plain()} for one in found for c in one.cases))
+    stops = blocking([one.finding for one in found], [*recipe.checks.allow, *recipe.rules.drop])
+    if stops:
+        _refuse(out, recipe, found, looked_at)
+        names = " ".join(dict.fromkeys(one.name for one in stops))
+        raise CheckFailed(
+            f"{names.replace(' ', ', ')} block, and nothing was written; {out.name}.refused/report.html shows each:"
+            f" mend them, leave their rows out with --drop {names}, or go on with --allow {names}"
+        )
+    left_out = _dropped(rows_named(found, looked_at), recipe.rules)
+    folder.write(DROPPED, ({"id": id_, "reason": left_out[id_]} for id_ in sorted(left_out)))
+    return Audited([one.finding for one in found], left_out)
+
+
+def _dropped(named: Mapping[str, Collection[str]], rules: Rules) -> dict[str, str]:
+    """The rows that findings name, each with the first finding of the rules that names it."""
+    return {id_: f"dropped: {name}" for name in reversed(rules.drop) for id_ in named.get(name, ())}
+
+
+def dropped_again(
+    folder: Path,
+    config: Mapping[str, Any],
+    rules: Rules,
+    waiting: "Waiting",
+    clusters: Clusters,
+    gone: Collection[str],
+    told: Mapping[str, str],
+) -> list[str]:
+    """What does not fit in a folder's list of rows left out because of findings, when they are looked for again.
+
+    Contamination is taken as told: the evaluation files do not lie in the folder.
+
+    Args:
+        config: the manifest's.
+        told: the folder's list, id to reason.
+    """
+    from curate.auditing import Limits, findings, rows_named
+    from curate.material import material
+
+    only = tuple(name for name in rules.drop if name != "contamination")
+    checks = config.get("checks")
+    limits = checks.get("limits", {}) if isinstance(checks, dict) else {}
+    looked_at = material(_pairs(waiting, clusters, rules, gone), _ballots(folder))
+    found = findings(looked_at, Limits(**limits, only=only)) if only else []
+    made = _dropped(rows_named(found, looked_at), rules)
+    known = {brief.id for brief in waiting.briefs}.difference(gone)
+    taken = {id_ for id_, why in told.items() if why == "dropped: contamination" and "contamination" in rules.drop}
+    faults = [f"{DROPPED}: row {id_} is none that could be dropped" for id_ in sorted(told.keys() - known)]
+    wrong = [id_ for id_ in made.keys() | told.keys() if told.get(id_) != made.get(id_) and id_ not in taken]
+    return faults + [f"{DROPPED}: row {id_} is not what the findings name" for id_ in sorted(wrong)]
+
+
+def _pairs(waiting: "Waiting", clusters: Clusters, rules: Rules, gone: Collection[str]) -> "Iterator[Pair]":
+    from curate.material import pair_of
+
+    known: dict[str, str] = {}
+    for found in waiting.read():
+        for pair in found.pairs:
+            if pair["id"] not in gone:
+                yield pair_of(assign(pair, clusters, rules, known))
+
+
+def _ballots(folder: Path) -> "Iterator[Ballot]":
+    """The judgments that count, as the audit looks at them."""
+    from curate.material import ballot_of
+
+    prompts = {line.value["id"]: line.value["prompt"]["id"] for line in read_lines(folder / "audit/tasks.jsonl")}
+    for line in read_lines(folder / "audit/judgments.jsonl"):
+        ballot = ballot_of(line.value, prompts[line.value["task_id"]])
+        if ballot is not None:
+            yield ballot
+
+
+def _evaluation(folder: "Folder", recipe: Recipe) -> "Index | None":
+    """The index of the evaluation files; the manifest keeps their hashes."""
+    import hashlib
+
+    from curate.evaluation import read_evaluation
+
+    if not recipe.checks.evaluation:
+        return None
+    paths = [Path(name) for name in recipe.checks.evaluation]
+    index = read_evaluation(paths)
+    told = {}
+    for path in paths:
+        with path.open("rb") as file:
+            told[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    folder.inputs["evaluation"] = told
+    return index
+
+
+def _refuse(out: Path, recipe: Recipe, found: "list[Found]", looked_at: "Material") -> None:
+    """Write what stopped an export into a folder beside it."""
+    from curate.findings import FILE
+    from data.folder import write_folder
+
+    config = {"format": recipe.format, "checks": recipe.checks.model_dump(mode="json")}
+    with write_folder(out.with_name(f"{out.name}.refused"), "refused export", config, replace=True) as folder:
+        folder.write(FILE, (one.finding for one in found))
+        cases = ({"finding": one.finding.name, **c.plain()} for one in found for c in one.cases)
+        folder.write("audit/cases.jsonl", cases)
+
+
+def told(findings: "list[Finding]", allowed: Collection[str]) -> Mapping[str, str]:
+    """The findings in a line each, for the summary."""
+    return {
+        one.name: f"{one.level}{', allowed' if one.level == 'block' and one.name in allowed else ''}: {one.says}"
+        for one in findings
+        if one.level != "info"
+    }

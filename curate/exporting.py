@@ -1,0 +1,187 @@
+"""An export, stage by stage: evidence, beliefs, pairs, clusters, duplicates, audit, quota, rows, and what proves them.
+
+What each stage does lies in a module of its own; here is their order. All of it is read from the store
+in one read transaction, and written to one folder that appears whole or not at all.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from curate.recipe import Recipe
+from curate.telling import Looked, Made, summary, tell
+from data.command import progress
+from data.errors import BadInput, NotEnough, nearest
+
+if TYPE_CHECKING:
+    from curate.evidence import Heard, Plan, Tally
+    from curate.frames import Frames
+    from curate.moment import StoredTask
+    from curate.rows import Waiting
+    from data.folder import Folder
+
+THREADS = 2  # of the stages that use them; no digit depends on it
+
+
+class Source(NamedTuple):
+    """Where tasks come from, read at one moment."""
+
+    project: str
+    tasks: int
+    read: Callable[[], Iterator["StoredTask"]]
+    """Every task in the order of ids, each time it is called."""
+    retracted: dict[str, str]
+    """Why each retracted record was, with what is made from it."""
+    came: Callable[[], dict[str, int]]
+    """The event of the ledger that brought each task in."""
+
+
+def run(url: str, recipe: Recipe, out: Path, *, replace: bool = False) -> dict[str, Any]:
+    """Export a project of a store to a folder; returns the summary. The ledger keeps the folder's digest.
+
+    Raises:
+        ConcordError: whatever stops it; then nothing is written, and a former folder is as it was.
+    """
+    from curate.moment import came, find_project, read_tasks
+    from curate.retracted import closure, read_retractions
+    from data import ledger
+    from data.folder import write_folder
+    from data.store import open_store
+
+    assert recipe.project is not None
+    rules, checks = recipe.rules.model_dump(mode="json"), recipe.checks.model_dump(mode="json")
+    checks["evaluation"] = sorted(Path(name).name for name in recipe.checks.evaluation)
+    config = {"project": recipe.project, "format": recipe.format, "rules": rules, "checks": checks}
+    store = open_store(url, create=False)
+    try:
+        with store.read() as tx:
+            found = find_project(tx, recipe.project)
+        with write_folder(out, "export", config, replace=replace) as folder:
+            with store.read() as tx:
+                found = find_project(tx, recipe.project)
+                head = {"project": recipe.project, "seq": found.head.seq, "hash": found.head.hash}
+                reasons = closure((task.record for task in read_tasks(tx, found.id)), read_retractions(tx, found.id))
+                source = Source(
+                    recipe.project,
+                    found.tasks,
+                    lambda: read_tasks(tx, found.id),
+                    reasons,
+                    lambda: came(tx, found.id),
+                )
+                made = fill(folder, source, recipe, out)
+            folder.write("audit/ledger_head.json", [head])
+            folder.inputs["ledger"] = head
+            tell(folder, recipe, made, head, out.name)
+            manifest = folder.seal()
+            rows = sum(made.written.rows.values())
+            # Before the folder appears: one that is there is always in the ledger.
+            store.change(
+                lambda tx: ledger.take(tx, found.id).append(
+                    "export", "", [], digest=manifest.digest, pairs=rows, seq=found.head.seq
+                )
+            )
+    finally:
+        store.close()
+    return {**summary(recipe, made), "digest": manifest.digest, "wrote": str(out)}
+
+
+def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
+    """Run every stage and write what it comes to, but the card and the report.
+
+    Raises:
+        NotEnough: no pair comes of the project.
+        CheckFailed: a finding blocks, or agreement is not reached where it is required.
+    """
+    from curate.audited import audit
+    from curate.decisions import across, cluster, quota_of
+    from curate.evidence import Plan
+    from curate.repeated import find_repeated, keep_order
+    from curate.rows import Waiting, columns_of, write_rows
+
+    rules = recipe.rules
+    plan = Plan(source.project, rules, recipe.format, source.retracted)
+    with tempfile.TemporaryFile(dir=folder.path) as file:
+        waiting = Waiting(file)
+        looked = _look(folder, source, plan, recipe, waiting)
+        if not waiting.briefs:
+            raise _nothing(source, looked.tally, waiting.reasons())
+        with progress("clusters, duplicates, audit", total=4) as step:
+            clusters = cluster(waiting.prompts, rules, THREADS)
+            step(1)
+            came = source.came() if rules.dedup != "none" else {}
+            twice = find_repeated(waiting, rules, came, THREADS, folder.path)
+            twice.write(folder)
+            keep_order(folder, waiting, came)
+            left_out = dict(twice.left_out)
+            step(1)
+            audited = audit(folder, waiting, clusters, recipe, left_out, out, THREADS)
+            left_out |= audited.left_out
+            left_out |= quota_of(waiting.briefs, clusters, rules, left_out)
+            step(1)
+            sides = across(clusters, rules, THREADS)
+            folder.write("audit/splits.json", [sides])
+            step(1)
+        with progress("writing rows", total=len(waiting.briefs)) as step:
+            written = write_rows(folder, waiting, plan, clusters, left_out, step)
+    if not written.rows:
+        raise _nothing(source, looked.tally, written.left_out)
+    return Made(
+        looked,
+        written,
+        audited.findings,
+        twice,
+        sides,
+        columns_of(recipe.format, waiting.beyond_text),
+        len(waiting.briefs),
+    )
+
+
+def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waiting: "Waiting") -> Looked:
+    """Gather the evidence, measure it, and look at every task."""
+    from curate.beliefs import FILE, believe, read_beliefs
+    from curate.engine import engine
+    from curate.evidence import Tally, gather, hear_all
+    from curate.frames import Frames
+    from curate.measured import aggregated, agreement, annotators, require, write_measures
+    from curate.rows import look_all
+
+    tally, frames = Tally(), Frames(source.project)
+    voted = plan.rules.aggregate == "votes"
+    with progress("reading tasks", total=source.tasks) as step:
+        evidence = _framed(gather(folder, source.read(), plan, tally, step), frames)
+        for _ in look_all(evidence, plan, waiting) if voted else evidence:
+            pass
+    if plan.rules.criterion is not None and plan.rules.criterion not in tally.criteria:
+        hint = nearest(plan.rules.criterion, tally.criteria)
+        hint = hint or f"; there are: {', '.join(sorted(tally.criteria)) or 'none'}"
+        raise BadInput(f"--criterion: no task of this project is rated on '{plan.rules.criterion}'{hint}")
+    with engine(THREADS, folder=folder.path) as con, progress("measuring agreement", total=2) as step:
+        frames.register(con)
+        found = believe(con, source.project, plan.rules)
+        step(1)
+        agreed = agreement(con, source.project, recipe.checks, plan.rules.seed)
+        step(1)
+    require(agreed, recipe.checks)
+    people = [] if found is None else annotators(found)
+    write_measures(folder, agreed, people)
+    modelled = {} if found is None else aggregated(found)
+    if not voted:
+        folder.write(FILE, [] if found is None else found.rows)
+        with progress("reading tasks", total=source.tasks) as step:
+            for _ in look_all(hear_all(source.read(), plan, step), plan, waiting, read_beliefs(folder.path)):
+                pass
+    return Looked(tally, agreed, people, modelled)
+
+
+def _nothing(source: Source, tally: "Tally", left_out: dict[str, int]) -> NotEnough:
+    why = ", ".join(f"{n:,} {reason}" for reason, n in (left_out | dict(tally.unused)).items())
+    return NotEnough(f"'{source.project}' gives no pair yet ({why or 'it has no tasks'}); nothing was written")
+
+
+def _framed(evidence: Iterator["Heard"], frames: "Frames") -> Iterator["Heard"]:
+    """The evidence, kept as tables as it goes by."""
+    for heard in evidence:
+        if heard.judgments:
+            frames.add(heard.task, heard.judgments, heard.gone.responses)
+        yield heard
