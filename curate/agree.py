@@ -16,7 +16,7 @@ from data.agreement import Level, patterns
 from data.coincidence import MAX_VALUES, Design, design
 from data.cross_agreement import TOO_FEW as TOO_FEW_FOR_TWO
 from data.cross_agreement import cross_alpha
-from data.intervals import NONE, TOO_FEW, Measured, measure
+from data.intervals import NONE, TOO_FEW, TOO_FEW_GRADED, Measured, measure
 from data.records import content_id
 
 if TYPE_CHECKING:
@@ -231,7 +231,8 @@ def seed_of(seed: int, about: Row) -> int:
 
 def row_of(name: str, found: Measured, level: Level | None, about: Row, question: Question) -> Row:
     """One measure as a row of data/agreement.jsonl."""
-    least = TOO_FEW_FOR_TWO if name == "cross_alpha" else TOO_FEW
+    graded = name == "alpha" and level != "nominal"
+    least = TOO_FEW_FOR_TWO if name == "cross_alpha" else TOO_FEW_GRADED if graded else TOO_FEW
     verdict, needed = judge(found, question, least) if name in ("alpha", "cross_alpha") else (None, None)
     return {
         **about,

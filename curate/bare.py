@@ -64,7 +64,8 @@ def open_judgments(con: "Connection", path: Path, refuse: Refuse) -> str:
     con.execute(
         "INSERT INTO responses BY NAME SELECT task, response,"
         " (row_number() OVER (PARTITION BY task ORDER BY response) - 1) AS place"
-        " FROM (SELECT DISTINCT task, unnest(shown) AS response FROM judgments WHERE task NOT IN (SELECT task FROM tasks))"
+        " FROM (SELECT DISTINCT task, unnest(shown) AS response FROM judgments"
+        " WHERE task NOT IN (SELECT task FROM tasks))"
     )
     con.execute(
         "INSERT INTO tasks BY NAME SELECT DISTINCT task, ? AS project, task AS prompt, []::VARCHAR[] AS tags,"

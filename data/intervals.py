@@ -33,6 +33,8 @@ from data.errors import BadInput
 
 TOO_FEW = 20
 """Blocks below which no interval is to be relied on."""
+TOO_FEW_GRADED = 100
+"""The same for alpha at the ordinal, interval and ratio levels, where one far-off judgment weighs much."""
 MEASURES = ("alpha", "percent", "ac1")
 _CELLS = 4_000_000
 
