@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curate import layouts
+from curate.beliefs import FILE as BELIEFS
+from curate.beliefs import belief_of
 from curate.evidence import Plan, hear
-from curate.pairs import Stored
+from curate.pairs import Belief, Stored, split_of
 from curate.proof import JUDGMENTS, LEFT_OUT, TASKS, Line, by_task, data_files, plan_of
-from curate.rows import look
+from curate.rows import look, sums
 from data.errors import BadInput
 from data.jsonl import explain
 from data.manifest import Manifest
@@ -53,6 +55,8 @@ class Evidence(NamedTuple):
     unused: dict[str, str]
     gaps: dict[tuple[str, ...], str]
     rows: dict[tuple[str, ...], Line]
+    belief: Belief | None
+    """What a model over all tasks said of it, where one was asked."""
 
 
 def side(folder: Path) -> Side:
@@ -90,12 +94,12 @@ def changes(one: Side, other: Side) -> Iterator[Change]:
         raise BadInput(f"{faults[0]}; python -m curate.verify names what else does not fit")
 
 
-_NOTHING = Evidence([], {}, {}, {}, {})
+_NOTHING = Evidence([], {}, {}, {}, {}, None)
 
 
 def _evidence(of: Side, faults: list[str]) -> Iterator[tuple[str, Evidence]]:
     data = data_files(of.plan.format).values()
-    keys = {TASKS: "id", **dict.fromkeys((JUDGMENTS, UNUSED, LEFT_OUT, *data), "task_id")}
+    keys = {TASKS: "id", **dict.fromkeys((JUDGMENTS, UNUSED, LEFT_OUT, BELIEFS, *data), "task_id")}
     for task, lines in by_task(of.folder, keys, faults):
         yield (
             task,
@@ -108,6 +112,7 @@ def _evidence(of: Side, faults: list[str]) -> Iterator[tuple[str, Evidence]]:
                     for line in lines[LEFT_OUT]
                 },
                 {key(line.value): line for name in data for line in lines[name]},
+                belief_of(lines[BELIEFS][0].value) if lines[BELIEFS] else None,
             ),
         )
 
@@ -130,7 +135,8 @@ def _of_task(task: str, mine: Evidence, theirs: Evidence, one: Side, other: Side
     differ = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
     if not differ:
         return
-    moved = _moved_by_rules(mine, before, other, only_ours) | _moved_by_rules(theirs, after, one, only_ours)
+    moved = _moved_by_rules(mine, before, other, theirs.belief, only_ours)
+    moved |= _moved_by_rules(theirs, after, one, mine.belief, only_ours)
     happened = _judgments_between(mine, theirs)
     for k in differ:
         a, b = before.get(k), after.get(k)
@@ -158,17 +164,20 @@ def _shown(row: dict[str, Any], only_ours: bool) -> dict[str, Any]:
 
 
 def _moved_by_rules(
-    evidence: Evidence, rows: dict[tuple[str, ...], Any], other: Side, only_ours: bool
+    evidence: Evidence, rows: dict[tuple[str, ...], Any], other: Side, belief: Belief | None, only_ours: bool
 ) -> set[tuple[str, ...]]:
-    """The rows that are others when the other export's rules read the same judgments."""
-    if not evidence.task:
+    """The rows that are others when the other export's rules (and its model) read the same judgments."""
+    if not evidence.task or (belief is None and other.plan.rules.aggregate != "votes"):
         return set()
-    there = {k: _shown(row, only_ours) for k, row in _rows(evidence, other.plan).items()}
+    there = {k: _shown(row, only_ours) for k, row in _rows(evidence, other.plan, belief).items()}
     return {k for k in rows.keys() | there.keys() if rows.get(k) != there.get(k)}
 
 
-def _rows(evidence: Evidence, plan: Plan) -> dict[tuple[str, ...], Any]:
-    """The rows that this evidence gives under this plan, by what they are about; no quota."""
+def _rows(evidence: Evidence, plan: Plan, belief: Belief | None) -> dict[tuple[str, ...], Any]:
+    """The rows that this evidence gives under this plan, by what they are about; nothing is decided over all tasks.
+
+    The cluster and the split of a prompt are those that the evidence's own rows have.
+    """
     if not evidence.task:
         return {}
     try:
@@ -176,7 +185,13 @@ def _rows(evidence: Evidence, plan: Plan) -> dict[tuple[str, ...], Any]:
         judgments = [Stored("counted", Judgment.model_validate(line.value)) for line in evidence.judgments.values()]
     except ValueError as error:
         raise BadInput(f"{evidence.task[0].where}: {explain(error)}") from None
-    made = layouts.rows(plan.format, look(hear(task, judgments, plan), plan).pairs, plan.rules.even)
+    voted = plan.rules.aggregate == "votes"
+    pairs = look(sums(hear(task, judgments, plan), plan), plan, None if voted else belief).pairs
+    own: dict[str, Any] = next((line.value for line in evidence.rows.values()), {})
+    for pair in pairs:
+        pair["cluster"] = own.get("cluster", pair["cluster"])
+        pair["split"] = own.get("split") or split_of(pair["cluster"], plan.rules.seed, plan.rules.splits)
+    made = layouts.rows(plan.format, pairs, plan.rules.even)
     return {key(row.value): row.value for row in made}
 
 

@@ -12,11 +12,12 @@ Read are JSON lines and arrays, CSV, TSV and Parquet (any may be .gz but Parquet
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from curate.pairs import LAST as LAST  # stands for an event that nobody knows too
+from curate.pairs import milliseconds
 from data.errors import BadInput, NotThere, nearest
 from data.formats.files import ENDINGS, Item, Source, open_source
 from data.formats.parts import in_words
@@ -25,8 +26,6 @@ from data.records import canonical, content_id
 
 On = Literal["prompt", "response", "row"]
 ON: tuple[On, ...] = ("row", "prompt", "response")
-LAST = 2**63 - 1
-"""What stands for a time or an event that nobody knows: it comes after all others."""
 PROMPT, FIRST, SECOND = 0, 1, 2
 KEYS, KEY = 3, 12  # the parts of Entry.same, and the bytes of each
 _NOTHING = blake2b(digest_size=KEY).digest()  # of a part that is not compared
@@ -123,15 +122,6 @@ def _judged(folder: Path) -> dict[str, int]:
     lines = read_lines(kept) if kept.is_file() else iter(())
     rows = (line.value for line in lines if isinstance(line.value, dict))
     return {str(row.get("id")): milliseconds(row.get("submitted_at")) for row in rows}
-
-
-def milliseconds(time: Any) -> int:
-    """A time in ISO 8601 as milliseconds since 1970; LAST where it is none."""
-    try:
-        read = datetime.fromisoformat(str(time))
-    except ValueError:
-        return LAST
-    return int((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _snapshot(folder: Path, project: str | None) -> tuple[Source, str, Times]:

@@ -99,13 +99,6 @@ def gather(
     folder.write("audit/retractions.jsonl", ({"record_id": key, "reason": met[key]} for key in sorted(met)))
 
 
-def hear_all(stored: Iterable[StoredTask], plan: Plan, step: Callable[[int], None]) -> Iterator[Heard]:
-    """Hear every task, and write nothing."""
-    for one in stored:
-        step(1)
-        yield hear(*read_stored(one), plan)
-
-
 def _met(task: Task, judgments: Sequence[Stored], retracted: Mapping[str, str]) -> dict[str, str]:
     """The retracted records among a task's own."""
     if not retracted:

@@ -4,6 +4,7 @@ What each stage does lies in a module of its own; here is their order. All of it
 in one read transaction, and written to one folder that appears whole or not at all.
 """
 
+import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from curate.evidence import Heard, Plan, Tally
     from curate.frames import Frames
     from curate.moment import StoredTask
-    from curate.rows import Waiting
+    from curate.rows import Spool, Waiting
     from data.folder import Folder
 
 THREADS = 2  # of the stages that use them; no digit depends on it
@@ -54,6 +55,7 @@ def run(url: str, recipe: Recipe, out: Path, *, replace: bool = False) -> dict[s
     checks["evaluation"] = sorted(Path(name).name for name in recipe.checks.evaluation)
     config = {"project": recipe.project, "format": recipe.format, "rules": rules, "checks": checks}
     store = open_store(url, create=False)
+    gc.disable()  # millions of small values that live to the end, in no cycles: looking for some takes half the time
     try:
         with store.read() as tx:
             found = find_project(tx, recipe.project)
@@ -82,6 +84,7 @@ def run(url: str, recipe: Recipe, out: Path, *, replace: bool = False) -> dict[s
                 )
             )
     finally:
+        gc.enable()
         store.close()
     return {**summary(recipe, made), "digest": manifest.digest, "wrote": str(out)}
 
@@ -97,20 +100,20 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     from curate.decisions import across, cluster, quota_of
     from curate.evidence import Plan
     from curate.repeated import find_repeated, keep_order
-    from curate.rows import Waiting, columns_of, write_rows
+    from curate.rows import Spool, Waiting, columns_of, write_rows
 
     rules = recipe.rules
     plan = Plan(source.project, rules, recipe.format, source.retracted)
-    with tempfile.TemporaryFile(dir=folder.path) as file:
+    with tempfile.TemporaryFile(dir=folder.path) as file, tempfile.TemporaryFile(dir=folder.path) as second:
         waiting = Waiting(file)
-        looked = _look(folder, source, plan, recipe, waiting)
+        looked = _look(folder, source, plan, recipe, waiting, Spool(second))
         if not waiting.briefs:
             raise _nothing(source, looked.tally, waiting.reasons())
         with progress("clusters, duplicates, audit", total=4) as step:
             clusters = cluster(waiting.prompts, rules, THREADS)
             step(1)
             came = source.came() if rules.dedup != "none" else {}
-            twice = find_repeated(waiting, rules, came, THREADS, folder.path)
+            twice = find_repeated(waiting, rules, came, 1, folder.path)
             twice.write(folder)
             keep_order(folder, waiting, came)
             left_out = dict(twice.left_out)
@@ -137,21 +140,25 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     )
 
 
-def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waiting: "Waiting") -> Looked:
+def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waiting: "Waiting", aside: "Spool") -> Looked:
     """Gather the evidence, measure it, and look at every task."""
     from curate.beliefs import FILE, believe, read_beliefs
     from curate.engine import engine
-    from curate.evidence import Tally, gather, hear_all
+    from curate.evidence import Tally, gather
     from curate.frames import Frames
     from curate.measured import aggregated, agreement, annotators, require, write_measures
-    from curate.rows import look_all
+    from curate.rows import keep_sums, kept_sums, look_all, sums
 
     tally, frames = Tally(), Frames(source.project)
     voted = plan.rules.aggregate == "votes"
     with progress("reading tasks", total=source.tasks) as step:
         evidence = _framed(gather(folder, source.read(), plan, tally, step), frames)
-        for _ in look_all(evidence, plan, waiting) if voted else evidence:
-            pass
+        summed = (sums(heard, plan) for heard in evidence)
+        if voted:
+            look_all(summed, plan, waiting)
+        else:
+            for one in summed:
+                keep_sums(aside, one)
     if plan.rules.criterion is not None and plan.rules.criterion not in tally.criteria:
         hint = nearest(plan.rules.criterion, tally.criteria)
         hint = hint or f"; there are: {', '.join(sorted(tally.criteria)) or 'none'}"
@@ -168,9 +175,7 @@ def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waitin
     modelled = {} if found is None else aggregated(found)
     if not voted:
         folder.write(FILE, [] if found is None else found.rows)
-        with progress("reading tasks", total=source.tasks) as step:
-            for _ in look_all(hear_all(source.read(), plan, step), plan, waiting, read_beliefs(folder.path)):
-                pass
+        look_all(kept_sums(aside), plan, waiting, read_beliefs(folder.path))
     return Looked(tally, agreed, people, modelled)
 
 

@@ -26,12 +26,11 @@ _TABLES: dict[str, dict[str, str]] = {
     "responses": {"task": "string", "response": "string", "place": "int32", "model": "string", "characters": "int32"},
     "judgments": {
         **dict.fromkeys(("judgment", "task", "project", "annotator", "annotator_kind"), "string"),
-        **dict.fromkeys(("verdict", "purpose", "state", "model", "principle"), "string"),
+        **dict.fromkeys(("verdict", "purpose", "state"), "string"),
         **dict.fromkeys(("guideline_version", "submitted_at", "choice"), "string"),
         "superseded": "bool",
-        **dict.fromkeys(("sample_index", "strength"), "int32"),
         "at_ms": "int64",
-        **dict.fromkeys(("active_seconds", "probability"), "float64"),
+        "probability": "float64",
         "ranking": "list<list<string>>",
         "shown": _STRINGS,
     },
@@ -75,8 +74,8 @@ class Frames:
         if gone:
             shown = [r for r in shown if r not in gone]
         texts = (j.id, j.task_id, self.project, j.annotator, j.annotator_kind, j.verdict, j.purpose, "counted")
-        about = (j.model, j.principle, j.guideline_version, j.submitted_at, j.choice, False, j.sample_index, j.strength)
-        return (*texts, *about, None, j.active_seconds, j.probability, ranking, shown)
+        about = (j.guideline_version, j.submitted_at, j.choice, False, None, j.probability)
+        return (*texts, *about, ranking, shown)
 
     def _flush(self) -> None:
         import pyarrow as pa

@@ -17,9 +17,10 @@ from collections.abc import Collection, Sequence
 from math import fsum
 from typing import Any, NamedTuple
 
-from curate.pairs import Source
+from curate.pairs import PlainPair as PlainPair
+from curate.pairs import Source, plain_messages
 from data.jsonl import parse
-from data.records import Message, PreferencePair, canonical, content_id
+from data.records import PreferencePair, canonical, content_id
 
 FORMATS = ("trl", "trl-unpaired", "sft", "hh-rlhf", "llama-factory", "parquet")
 FIRST = "trl without tools"
@@ -32,10 +33,6 @@ _SCORES = ("score_chosen", "score_rejected")  # by these columns readers know an
 _SPEAKERS = {"user": "Human", "assistant": "Assistant"}
 _TAGS = {"user": "human", "assistant": "gpt", "tool": "observation"}
 _TURN: Kind = [("from", "string"), ("value", "string")]  # type: ignore[assignment]
-
-
-PlainPair = dict[str, Any]
-"""A PreferencePair as JSON types, every column there."""
 
 
 class Row(NamedTuple):
@@ -51,20 +48,11 @@ class Row(NamedTuple):
 
 
 def plain_pair(pair: PreferencePair) -> PlainPair:
-    """A pair as JSON types. A message is role and content; tool calls and a name only where it has them."""
-    return {**pair.__dict__, **{column: _plain(getattr(pair, column)) for column in ("prompt", "chosen", "rejected")}}
-
-
-def _plain(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    made = []
-    for m in messages:
-        plain: dict[str, Any] = {"role": m.role, "content": m.content}
-        if m.tool_calls is not None:
-            plain["tool_calls"] = m.tool_calls
-        if m.name is not None:
-            plain["name"] = m.name
-        made.append(plain)
-    return made
+    """A pair as JSON types."""
+    return {
+        **pair.__dict__,
+        **{column: plain_messages(getattr(pair, column)) for column in ("prompt", "chosen", "rejected")},
+    }
 
 
 def rows(format: str, pairs: Sequence[PlainPair], even: float = 0.5) -> list[Row]:

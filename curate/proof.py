@@ -18,7 +18,7 @@ from curate.decisions import Clusters, assign, cluster
 from curate.evidence import Heard, Plan, hear
 from curate.parquet import count, read_rows
 from curate.proof_decisions import believed_again, decided_again
-from curate.rows import SPLITS, Found, Waiting, look, spread
+from curate.rows import SPLITS, Found, Waiting, look, spread, sums
 from curate.rules import make_rules
 from data.errors import BadInput, one_line
 from data.jsonl import Line as Read
@@ -79,7 +79,7 @@ def check_rows(folder: Path, manifest: Manifest) -> list[str]:
     with tempfile.TemporaryFile() as file:
         waiting = Waiting(file)
         for heard in _heard(folder, plan, faults):
-            waiting.add(heard, look(heard, plan, None if beliefs is None else beliefs.get(heard.task.id)))
+            waiting.add(look(sums(heard, plan), plan, None if beliefs is None else beliefs.get(heard.task.id)))
         if faults:
             return faults
         clusters = cluster(waiting.prompts, plan.rules)

@@ -15,14 +15,13 @@ from typing import Any, BinaryIO, NamedTuple, get_args
 
 from curate import layouts
 from curate.decisions import Brief, Clusters, assign, without
-from curate.dedup_rows import milliseconds
 from curate.evidence import Heard, Plan
 from curate.layouts import PlainPair
-from curate.pairs import Belief, LeftOut, Split, pairs_of
+from curate.pairs import Belief, Compared, LeftOut, Split, Summed, settle, sum_up
 from curate.parquet import ParquetRows
 from curate.row_figures import Counts, count, nothing
 from data.folder import Folder
-from data.records import PreferencePair, Task, canonical
+from data.records import PreferencePair, canonical
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _BLOCK = 500  # tasks written to disk, and read back, at once
@@ -33,6 +32,8 @@ class Found(NamedTuple):
 
     pairs: list[PlainPair]
     left_out: list[LeftOut]
+    judged: list[int]
+    """When each pair was judged first, in milliseconds since 1970; a great number where nobody says."""
 
     @property
     def task_id(self) -> str:
@@ -45,26 +46,78 @@ def row_of(pair: PreferencePair) -> bytes:
     return canonical(layouts.plain_pair(pair))
 
 
-def look(heard: Heard, plan: Plan, belief: Belief | None = None) -> Found:
-    """The pairs of a task that was heard, by id, with what is left out."""
+def sums(heard: Heard, plan: Plan) -> Summed:
+    """What the judgments of a task that was heard come to."""
     task, gone = heard.task, heard.gone
     if gone.whole:
-        return Found([], [LeftOut(task.id, [r.id for r in task.responses], gone.whole)])
-    pairs, left_out = pairs_of(task, heard.judgments, plan.rules, gone.responses, belief)
-    left_out += [LeftOut(task.id, [response], why) for response, why in gone.responses.items()]
-    fit = []
-    for pair in map(layouts.plain_pair, pairs):
+        gap = LeftOut(task.id, [r.id for r in task.responses], gone.whole)
+        return Summed(task.id, {}, {}, {}, 1, 1, (), [gap])
+    made = sum_up(task, heard.judgments, plan.rules, gone.responses)
+    if gone.responses:
+        gaps = [LeftOut(task.id, [response], why) for response, why in gone.responses.items()]
+        made = made._replace(left_out=[*made.left_out, *gaps])
+    return made
+
+
+def look(summed: Summed, plan: Plan, belief: Belief | None = None) -> Found:
+    """The pairs that sums come to, by id, with what is left out."""
+    pairs, left_out = settle(summed, plan.rules, belief)
+    judged = {(one.first, one.second): one.judged for one in summed.compared}
+    fit, times = [], []
+    for pair in pairs:
         if why := layouts.unfit(plan.format, pair):
-            left_out.append(LeftOut(task.id, [pair["chosen_id"], pair["rejected_id"]], why))
+            left_out.append(LeftOut(summed.task_id, [pair["chosen_id"], pair["rejected_id"]], why))
         else:
+            two = (pair["chosen_id"], pair["rejected_id"])
+            times.append(judged[two] if two in judged else judged[two[::-1]])
             fit.append(pair)
-    return Found(fit, left_out)
+    return Found(fit, left_out, times)
 
 
 def spread(found: Found, plan: Plan, left_out: Mapping[str, str]) -> tuple[list[layouts.Row], list[LeftOut]]:
     """The rows of one task once it is decided which pairs go, and all that is left out."""
     stay, gaps = without(found.pairs, left_out, found.pairs[0]["task_id"]) if found.pairs else ([], [])
     return layouts.rows(plan.format, stay, plan.rules.even), [*found.left_out, *gaps]
+
+
+class Spool:
+    """Plain values of one task after another, on disk: written once, then read as often as need be."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._block: list[tuple[Any, ...]] = []
+
+    def add(self, value: tuple[Any, ...]) -> None:
+        """Keep a value of plain tuples, lists and the like."""
+        self._block.append(value)
+        if len(self._block) == _BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        block = marshal.dumps(self._block)
+        self._file.write(len(block).to_bytes(8) + block)
+        self._block = []
+
+    def read(self) -> Iterator[tuple[Any, ...]]:
+        """Every value again, in the order in which they came."""
+        if self._block:
+            self._flush()
+        self._file.seek(0)
+        while size := self._file.read(8):
+            yield from marshal.loads(self._file.read(int.from_bytes(size)))
+
+
+def keep_sums(spool: Spool, summed: Summed) -> None:
+    """Put sums aside till a model has been asked."""
+    compared, gaps = [tuple(one) for one in summed.compared], [tuple(gap) for gap in summed.left_out]
+    spool.add((*summed[:-2], compared, gaps))
+
+
+def kept_sums(spool: Spool) -> Iterator[Summed]:
+    """The sums that were put aside."""
+    for task, prompt, texts, scores, unit, whole, compared, gaps in spool.read():
+        counted = [Compared(*one) for one in compared]
+        yield Summed(task, prompt, texts, scores, unit, whole, counted, [LeftOut(*gap) for gap in gaps])
 
 
 class Waiting:
@@ -75,48 +128,31 @@ class Waiting:
         self.prompts: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Messages of every prompt that has a pair, by id."""
         self.beyond_text: set[str] = set()
-        """Which of a message's fields beyond role and content some task with pairs has; and `tools`."""
-        self._file = file
-        self._block: list[tuple[list[PlainPair], list[tuple[Any, ...]]]] = []
+        """Which of a message's fields beyond role and content some pair has; and `tools`."""
+        self._spool = Spool(file)
 
-    def add(self, heard: Heard, found: Found) -> None:
+    def add(self, found: Found) -> None:
         """Keep what a task came to."""
         if not found.pairs and not found.left_out:
             return
-        if found.pairs:
-            times = {j.id: milliseconds(j.submitted_at) for j in heard.judgments}
-            for pair in found.pairs:
-                first = min(times[id_] for id_ in pair["judgment_ids"])
-                self.briefs.append(Brief(pair["id"], pair["task_id"], pair["prompt_id"], first))
-            self.prompts.setdefault(heard.task.prompt.id, found.pairs[0]["prompt"])
-            self.beyond_text |= _beyond_text(heard.task)
-        self._block.append((found.pairs, [tuple(gap) for gap in found.left_out]))
-        if len(self._block) == _BLOCK:
-            self._flush()
-
-    def _flush(self) -> None:
-        block = marshal.dumps(self._block)
-        self._file.write(len(block).to_bytes(8) + block)
-        self._block = []
+        for pair, judged in zip(found.pairs, found.judged, strict=True):
+            self.briefs.append(Brief(pair["id"], pair["task_id"], pair["prompt_id"], judged))
+            self.prompts.setdefault(pair["prompt_id"], pair["prompt"])
+            for message in (*pair["prompt"], *pair["chosen"], *pair["rejected"]):
+                if len(message) > 2:
+                    self.beyond_text.update(message.keys() - {"role", "content"})
+            if pair["tools"] is not None:
+                self.beyond_text.add("tools")
+        self._spool.add((found.pairs, [tuple(gap) for gap in found.left_out], found.judged))
 
     def read(self) -> Iterator[Found]:
         """Every task's pairs and gaps again, in the order in which they came."""
-        if self._block:
-            self._flush()
-        self._file.seek(0)
-        while size := self._file.read(8):
-            for pairs, gaps in marshal.loads(self._file.read(int.from_bytes(size))):
-                yield Found(pairs, [LeftOut(*gap) for gap in gaps])
+        for pairs, gaps, judged in self._spool.read():
+            yield Found(pairs, [LeftOut(*gap) for gap in gaps], judged)
 
     def reasons(self) -> dict[str, int]:
         """How many sets of responses are left out for which reason before anything is decided over all."""
         return dict(sorted(Counter(gap.reason for found in self.read() for gap in found.left_out).items()))
-
-
-def _beyond_text(task: Task) -> set[str]:
-    messages = [*task.prompt.messages, *(m for r in task.responses for m in r.messages)]
-    fields = {field for field in ("tool_calls", "name") if any(getattr(m, field) is not None for m in messages)}
-    return fields | ({"tools"} if task.prompt.tools is not None else set())
 
 
 class Written(NamedTuple):
@@ -183,16 +219,16 @@ def columns_of(format: str, beyond_text: set[str]) -> dict[str, layouts.Kind]:
 
 
 def look_all(
-    evidence: Iterable[Heard], plan: Plan, waiting: Waiting, beliefs: Iterator[tuple[str, Belief]] | None = None
-) -> Iterator[tuple[Heard, Found]]:
-    """Look at every task in order and keep what it comes to."""
+    summed: Iterable[Summed], plan: Plan, waiting: Waiting, beliefs: Iterator[tuple[str, Belief]] | None = None
+) -> None:
+    """Look at the sums of every task in order, and keep what they come to.
+
+    Args:
+        beliefs: of each task that was compared, in the same order; None where votes are counted.
+    """
     upcoming = next(beliefs, None) if beliefs is not None else None
-    for heard in evidence:
-        belief = None
-        while beliefs is not None and upcoming is not None and upcoming[0] < heard.task.id:
+    for one in summed:
+        while beliefs is not None and upcoming is not None and upcoming[0] < one.task_id:
             upcoming = next(beliefs, None)
-        if upcoming is not None and upcoming[0] == heard.task.id:
-            belief = upcoming[1]
-        found = look(heard, plan, belief)
-        waiting.add(heard, found)
-        yield heard, found
+        known = upcoming is not None and upcoming[0] == one.task_id
+        waiting.add(look(one, plan, upcoming[1] if upcoming is not None and known else None))
