@@ -84,17 +84,31 @@ def _rounded(value: float) -> float:
     return round(value, _DIGITS) + 0.0  # no negative zero
 
 
-def read_beliefs(folder: Path) -> Iterator[tuple[str, Belief]]:
-    """The beliefs that a folder keeps, in the order of its tasks.
+def parted(rows: list[dict[str, Any]], lasts: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
+    """The beliefs about blocks of tasks, given the id of the last task of each."""
+    at = 0
+    for last in lasts:
+        end = at
+        while end < len(rows) and rows[end]["task_id"] <= last:
+            end += 1
+        yield rows[at:end]
+        at = end
+
+
+def read_beliefs(folder: Path) -> list[dict[str, Any]]:
+    """The beliefs that a folder keeps.
 
     Raises:
         BadInput: a line is none.
     """
+    rows = []
     for line in read_lines(folder / FILE):
         try:
-            yield line.value["task_id"], belief_of(line.value)
+            belief_of(line.value)
+            rows.append({**line.value, "task_id": str(line.value["task_id"])})
         except (KeyError, TypeError, AttributeError, ValueError):
             raise BadInput(f"{FILE}, line {line.number}: no belief; export again") from None
+    return rows
 
 
 def belief_of(row: dict[str, Any]) -> Belief:

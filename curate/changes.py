@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from curate import layouts
 from curate.beliefs import FILE as BELIEFS
 from curate.beliefs import belief_of
-from curate.evidence import Plan, hear
+from curate.evidence import Plan, hear, sums
 from curate.pairs import Belief, Stored, split_of
 from curate.proof import JUDGMENTS, LEFT_OUT, TASKS, Line, by_task, data_files, plan_of
-from curate.rows import look, sums
+from curate.rows import look
 from data.errors import BadInput
 from data.jsonl import explain
 from data.manifest import Manifest

@@ -11,16 +11,20 @@ is in none of them, nor is anything of a retracted task.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from curate.ballots import Stored, Unused, usable
+from curate.frames import Tables, frames_of
 from curate.moment import StoredTask
+from curate.pairs import LeftOut, Summed, sum_up
 from curate.retracted import Withdrawn, withdrawn, without_text
 from curate.rules import Rules
+from curate.spool import packed_sums
 from data.errors import BadInput
 from data.folder import Folder
 from data.jsonl import explain
-from data.records import Judgment, Task
+from data.records import Judgment, Task, canonical
 
 
 class Plan(NamedTuple):
@@ -42,20 +46,47 @@ class Heard(NamedTuple):
     gone: Withdrawn
 
 
-class Tally:
+class Tally(NamedTuple):
     """What was counted while evidence was gathered."""
 
-    def __init__(self) -> None:
-        self.tasks = 0
-        self.judgments = 0
-        """Judgments that count."""
-        self.unused: Counter[str] = Counter()
-        """Judgments that do not count, by reason."""
-        self.criteria: set[str] = set()
-        self.judged = 0
-        """Tasks with a judgment that counts."""
-        self.months: Counter[str] = Counter()
-        """Judgments that count, by the month they were given in."""
+    tasks: int
+    judged: int
+    """Tasks with a judgment that counts."""
+    judgments: int
+    """Judgments that count."""
+    unused: Counter[str]
+    """Judgments that do not count, by reason."""
+    months: Counter[str]
+    """Judgments that count, by the month they were given in."""
+    criteria: frozenset[str]
+
+    def plus(self, other: "Tally") -> "Tally":
+        """Both together."""
+        return Tally(
+            self.tasks + other.tasks,
+            self.judged + other.judged,
+            self.judgments + other.judgments,
+            self.unused + other.unused,
+            self.months + other.months,
+            self.criteria | other.criteria,
+        )
+
+
+NOTHING = Tally(0, 0, 0, Counter(), Counter(), frozenset())
+
+
+class Block(NamedTuple):
+    """What some tasks, one after another, come to; made by one process and written by another."""
+
+    lines: dict[str, tuple[bytes, int]]
+    """Whole lines of each file of audit/, and how many."""
+    met: dict[str, str]
+    """Retracted records that were met, and why they were."""
+    tally: Tally
+    tables: Tables
+    last: str
+    """Id of the last task."""
+    sums: bytes
 
 
 def hear(task: Task, stored: Sequence[Stored], plan: Plan) -> Heard:
@@ -67,35 +98,69 @@ def hear(task: Task, stored: Sequence[Stored], plan: Plan) -> Heard:
     return Heard(task, kept, unused, gone)
 
 
-def gather(
-    folder: Folder, stored: Iterable[StoredTask], plan: Plan, tally: Tally, step: Callable[[int], None]
-) -> Iterator[Heard]:
-    """Hear every task, and write what was heard to audit/ as it goes by."""
+def hear_block(stored: Sequence[StoredTask], plan: Plan) -> Block:
+    """Hear some tasks: the lines of audit/, the tables and the sums they come to."""
+    heard: list[Heard] = []
+    lines: dict[str, list[bytes]] = {"tasks": [], "judgments": [], "judgments_unused": []}
     met: dict[str, str] = {}
-    with (
-        folder.lines("audit/tasks.jsonl") as tasks,
-        folder.lines("audit/judgments.jsonl") as judgments,
-        folder.lines("audit/judgments_unused.jsonl") as unused,
-    ):
-        for one in stored:
-            task, given = read_stored(one)
-            heard = hear(task, given, plan)
-            if heard.judgments:
-                tasks.add(without_text(one.record, heard.gone.responses))
-            lines = {line.id: line.record for line in one.judgments}
-            for judgment in heard.judgments:
-                judgments.add(lines[judgment.id].encode())
-            for row in heard.unused:
-                unused.add(row._asdict())
-                tally.unused[row.reason] += 1
-            tally.tasks += 1
-            tally.judgments += len(heard.judgments)
-            tally.judged += bool(heard.judgments)
-            tally.months.update((j.submitted_at or "")[:7] for j in heard.judgments)
-            tally.criteria.update(c.key for c in task.criteria)
-            met.update(_met(task, given, plan.retracted))
-            step(1)
-            yield heard
+    for one in stored:
+        task, given = read_stored(one)
+        found = hear(task, given, plan)
+        heard.append(found)
+        if found.judgments:
+            lines["tasks"].append(without_text(one.record, found.gone.responses))
+        records = {line.id: line.record for line in one.judgments}
+        lines["judgments"] += [records[j.id].encode() for j in found.judgments]
+        lines["judgments_unused"] += [canonical(row._asdict()) for row in found.unused]
+        met.update(_met(task, given, plan.retracted))
+    return Block(
+        {name: (b"".join([line + b"\n" for line in rows]), len(rows)) for name, rows in lines.items()},
+        met,
+        _tally(heard),
+        frames_of(plan.project, ((one.task, one.judgments, one.gone.responses) for one in heard)),
+        heard[-1].task.id,
+        packed_sums([sums(one, plan) for one in heard]),
+    )
+
+
+def _tally(heard: Sequence[Heard]) -> Tally:
+    return Tally(
+        len(heard),
+        sum(bool(one.judgments) for one in heard),
+        sum(len(one.judgments) for one in heard),
+        Counter(row.reason for one in heard for row in one.unused),
+        Counter((j.submitted_at or "")[:7] for one in heard for j in one.judgments),
+        frozenset(c.key for one in heard for c in one.task.criteria),
+    )
+
+
+def sums(heard: Heard, plan: Plan) -> Summed:
+    """What the judgments of a task that was heard come to."""
+    task, gone = heard.task, heard.gone
+    if gone.whole:
+        gap = LeftOut(task.id, [r.id for r in task.responses], gone.whole)
+        return Summed(task.id, {}, {}, {}, 1, 1, (), [gap])
+    made = sum_up(task, heard.judgments, plan.rules, gone.responses)
+    if gone.responses:
+        gaps = [LeftOut(task.id, [response], why) for response, why in gone.responses.items()]
+        made = made._replace(left_out=[*made.left_out, *gaps])
+    return made
+
+
+def gather(folder: Folder, blocks: Iterable[Block], step: Callable[[int], None]) -> Iterator[Block]:
+    """Write what was heard to audit/ as it goes by."""
+    met: dict[str, str] = {}
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(folder.lines(f"audit/{name}.jsonl"))
+            for name in ("tasks", "judgments", "judgments_unused")
+        }
+        for block in blocks:
+            for name, (lines, rows) in block.lines.items():
+                files[name].add_lines(lines, rows)
+            met |= block.met
+            step(block.tally.tasks)
+            yield block
     folder.write("audit/retractions.jsonl", ({"record_id": key, "reason": met[key]} for key in sorted(met)))
 
 

@@ -6,7 +6,8 @@ in one read transaction, and written to one folder that appears whole or not at 
 
 import gc
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,15 +15,18 @@ from curate.recipe import Recipe
 from curate.telling import Looked, Made, summary, tell
 from data.command import progress
 from data.errors import BadInput, NotEnough, nearest
+from data.parallel import processes
 
 if TYPE_CHECKING:
-    from curate.evidence import Heard, Plan, Tally
-    from curate.frames import Frames
+    from curate.evidence import Plan, Tally
     from curate.moment import StoredTask
-    from curate.rows import Spool, Waiting
+    from curate.rows import Waiting
+    from curate.spool import Spool
     from data.folder import Folder
 
-THREADS = 2  # of the stages that use them; no digit depends on it
+THREADS = 2  # or processes, of the stages that use them; no digit depends on it
+_FEW = 4_000  # tasks for which other processes would only cost their start
+_BLOCK = 500  # tasks that go to a process at a time
 
 
 class Source(NamedTuple):
@@ -100,7 +104,8 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     from curate.decisions import across, cluster, quota_of
     from curate.evidence import Plan
     from curate.repeated import find_repeated, keep_order
-    from curate.rows import Spool, Waiting, columns_of, write_rows
+    from curate.rows import Waiting, columns_of, write_rows
+    from curate.spool import Spool
 
     rules = recipe.rules
     plan = Plan(source.project, rules, recipe.format, source.retracted)
@@ -142,51 +147,57 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
 
 def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waiting: "Waiting", aside: "Spool") -> Looked:
     """Gather the evidence, measure it, and look at every task."""
-    from curate.beliefs import FILE, believe, read_beliefs
+    from curate.beliefs import FILE, believe, parted
     from curate.engine import engine
-    from curate.evidence import Tally, gather
-    from curate.frames import Frames
+    from curate.evidence import NOTHING, gather, hear_block
+    from curate.frames import register
     from curate.measured import aggregated, agreement, annotators, require, write_measures
-    from curate.rows import keep_sums, kept_sums, look_all, sums
+    from curate.rows import look_block
 
-    tally, frames = Tally(), Frames(source.project)
-    voted = plan.rules.aggregate == "votes"
-    with progress("reading tasks", total=source.tasks) as step:
-        evidence = _framed(gather(folder, source.read(), plan, tally, step), frames)
-        summed = (sums(heard, plan) for heard in evidence)
-        if voted:
-            look_all(summed, plan, waiting)
-        else:
-            for one in summed:
-                keep_sums(aside, one)
+    tally, tables, lasts = NOTHING, [], []
+    with processes(THREADS if source.tasks > _FEW else 1) as run:
+        with progress("reading tasks", total=source.tasks) as step:
+            heard = run(hear_block, _blocks(source.read()), repeat(plan))
+            for block in gather(folder, heard, step):
+                tally = tally.plus(block.tally)
+                tables.append(block.tables)
+                lasts.append(block.last)
+                aside.add(block.sums)
+        _check_criterion(plan, tally)
+        with engine(THREADS, folder=folder.path) as con, progress("measuring agreement", total=2) as step:
+            register(con, tables)
+            tables.clear()
+            found = believe(con, source.project, plan.rules)
+            step(1)
+            agreed = agreement(con, source.project, recipe.checks, plan.rules.seed)
+            step(1)
+        require(agreed, recipe.checks)
+        people = [] if found is None else annotators(found)
+        write_measures(folder, agreed, people)
+        beliefs: Iterable[list[dict[str, Any]] | None] = repeat(None)
+        if plan.rules.aggregate != "votes":
+            rows = [] if found is None else found.rows
+            folder.write(FILE, rows)
+            beliefs = parted(rows, lasts)
+        with progress("looking at tasks", total=len(lasts)) as step:
+            for looked in run(look_block, aside.blocks(), beliefs, repeat(plan)):
+                waiting.add(looked)
+                step(1)
+    return Looked(tally, agreed, people, {} if found is None else aggregated(found))
+
+
+def _blocks(stored: "Iterator[StoredTask]") -> "Iterator[list[StoredTask]]":
+    while block := list(islice(stored, _BLOCK)):
+        yield block
+
+
+def _check_criterion(plan: "Plan", tally: "Tally") -> None:
     if plan.rules.criterion is not None and plan.rules.criterion not in tally.criteria:
         hint = nearest(plan.rules.criterion, tally.criteria)
         hint = hint or f"; there are: {', '.join(sorted(tally.criteria)) or 'none'}"
         raise BadInput(f"--criterion: no task of this project is rated on '{plan.rules.criterion}'{hint}")
-    with engine(THREADS, folder=folder.path) as con, progress("measuring agreement", total=2) as step:
-        frames.register(con)
-        found = believe(con, source.project, plan.rules)
-        step(1)
-        agreed = agreement(con, source.project, recipe.checks, plan.rules.seed)
-        step(1)
-    require(agreed, recipe.checks)
-    people = [] if found is None else annotators(found)
-    write_measures(folder, agreed, people)
-    modelled = {} if found is None else aggregated(found)
-    if not voted:
-        folder.write(FILE, [] if found is None else found.rows)
-        look_all(kept_sums(aside), plan, waiting, read_beliefs(folder.path))
-    return Looked(tally, agreed, people, modelled)
 
 
 def _nothing(source: Source, tally: "Tally", left_out: dict[str, int]) -> NotEnough:
     why = ", ".join(f"{n:,} {reason}" for reason, n in (left_out | dict(tally.unused)).items())
     return NotEnough(f"'{source.project}' gives no pair yet ({why or 'it has no tasks'}); nothing was written")
-
-
-def _framed(evidence: Iterator["Heard"], frames: "Frames") -> Iterator["Heard"]:
-    """The evidence, kept as tables as it goes by."""
-    for heard in evidence:
-        if heard.judgments:
-            frames.add(heard.task, heard.judgments, heard.gone.responses)
-        yield heard

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.near_join import Pairs, candidates, join, linked, set_sides
 from curate.near_keys import Bands, Keys, bands_for, count, prefix_length, table_bits, write_minhashes, write_prefixes
-from curate.near_sets import Kept, Parts, keep_sets, workers
+from curate.near_sets import Kept, Parts, keep_sets
 from curate.shingling import N
 from data.errors import BadInput
+from data.parallel import processes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -304,7 +305,7 @@ def near_rows(
     count = 1 if memory_mb < 800 else threads
     place = Path(tempfile.mkdtemp(prefix="concord-near-", dir=folder))
     try:
-        with workers(count) as run:
+        with processes(count) as run:
             kept = keep_sets(rows, place, n, run, min(16_000_000, memory_mb * 8_000))
             yield Near(kept, threshold, run if len(kept.batches) > 1 else map, memory_mb // (count + 1))
     finally:

@@ -14,11 +14,8 @@ Memory holds none of the sets: it does not grow with the length of the texts.
 """
 
 import hashlib
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,42 +81,13 @@ class Kept(NamedTuple):
         return np.memmap(self.folder / name, kind, "r", shape=(self.rows, columns))
 
 
-@contextmanager
-def workers(count: int) -> Iterator[Any]:
-    """A function that maps over tasks in order: by `count` processes, or right here when it is 1."""
-    if count <= 1:
-        yield map
-        return
-    import multiprocessing
-
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
-        yield partial(_map, pool, count + 2)
-
-
-def _map(pool: ProcessPoolExecutor, ahead: int, work: Any, *tasks: Iterable[Any]) -> Iterator[Any]:
-    """Results in the order of the tasks, with so many under way: what waits does not fill the memory."""
-    waiting = []
-    todo: Iterator[Any] = zip(*tasks, strict=False)
-    first, second = next(todo, None), next(todo, None)
-    if second is None:  # a process would only cost its start
-        if first is not None:
-            yield work(*first)
-        return
-    for task in itertools.chain([first, second], todo):
-        waiting.append(pool.submit(work, *task))
-        if len(waiting) >= ahead:
-            yield waiting.pop(0).result()
-    for one in waiting:
-        yield one.result()
-
-
 def keep_sets(rows: Iterable[Parts], folder: Path, n: int, run: Any, at_once: int = 16_000_000) -> Kept:
     """Write the sets of all rows, in their order.
 
     Args:
         folder: an empty folder; what is written here is `8 bytes x shingles` long.
         n: tokens in a shingle.
-        run: what `workers` gave.
+        run: what `data.parallel.processes` gave.
         at_once: characters that go to a worker at a time.
     """
     batches, total, parts = [], 0, 1

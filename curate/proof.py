@@ -15,11 +15,12 @@ from typing import Any, NamedTuple, TypeVar
 from curate import layouts
 from curate.ballots import Stored, usable
 from curate.decisions import Clusters, assign, cluster
-from curate.evidence import Heard, Plan, hear
+from curate.evidence import Heard, Plan, hear, sums
 from curate.parquet import count, read_rows
 from curate.proof_decisions import believed_again, decided_again
-from curate.rows import SPLITS, Found, Waiting, look, spread, sums
+from curate.rows import SPLITS, Found, Waiting, look_block, spread
 from curate.rules import make_rules
+from curate.spool import packed_sums
 from data.errors import BadInput, one_line
 from data.jsonl import Line as Read
 from data.jsonl import explain, read_lines
@@ -73,13 +74,15 @@ def check_rows(folder: Path, manifest: Manifest) -> list[str]:
     try:
         plan = plan_of(folder, manifest)
         voted = plan.rules.aggregate == "votes"
-        beliefs = None if voted else believed_again(folder, plan, _heard(folder, plan, []), faults)
+        beliefs = {} if voted else believed_again(folder, plan, _heard(folder, plan, []), faults)
     except BadInput as error:
         return [str(error)]
     with tempfile.TemporaryFile() as file:
         waiting = Waiting(file)
         for heard in _heard(folder, plan, faults):
-            waiting.add(look(sums(heard, plan), plan, None if beliefs is None else beliefs.get(heard.task.id)))
+            waiting.add(
+                look_block(packed_sums([sums(heard, plan)]), None if voted else beliefs.get(heard.task.id, []), plan)
+            )
         if faults:
             return faults
         clusters = cluster(waiting.prompts, plan.rules)

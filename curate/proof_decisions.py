@@ -7,13 +7,13 @@ files it was measured against do not lie in the folder, so there its list is tak
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from curate.audited import DROPPED, dropped_again
 from curate.beliefs import FILE, believe, read_beliefs, unlike
 from curate.decisions import Clusters, quota_of
 from curate.evidence import Heard, Plan
-from curate.frames import frames_of
-from curate.pairs import Belief
+from curate.frames import frames_of, register
 from curate.repeated import find_repeated, order_of
 from curate.rows import Waiting
 from data.errors import BadInput
@@ -21,22 +21,23 @@ from data.jsonl import read_lines
 from data.manifest import Manifest
 
 
-def believed_again(folder: Path, plan: Plan, evidence: Iterable[Heard], faults: list[str]) -> dict[str, Belief]:
-    """The beliefs that a folder keeps, by task; what does not follow from its judgments is a fault."""
+def believed_again(
+    folder: Path, plan: Plan, evidence: Iterable[Heard], faults: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """The lines about each task's beliefs that a folder keeps; what does not follow from its judgments is a fault."""
     from curate.engine import engine
 
-    frames = frames_of(plan.project, ((h.task, h.judgments, h.gone.responses) for h in evidence))
+    tables = frames_of(plan.project, ((h.task, h.judgments, h.gone.responses) for h in evidence))
     with engine() as con:
-        frames.register(con)
+        register(con, [tables])
         found = believe(con, plan.project, plan.rules)
     if not (folder / FILE).is_file():
         faults += [f"{FILE}: missing"] if found is not None else []
         return {}
-    kept = [line.value for line in read_lines(folder / FILE)]
-    beliefs = dict(read_beliefs(folder))
+    kept = read_beliefs(folder)
     if wrong := unlike(kept, [] if found is None else found.rows):
         faults.append(wrong)
-    return beliefs
+    return {row["task_id"]: [row] for row in kept}
 
 
 def decided_again(

@@ -7,24 +7,25 @@ Pairs wait in a file of their own between the two passes, so that memory holds w
 no more. The rest of audit/ is told in curate/evidence.py, curate/beliefs.py and curate/decisions.py.
 """
 
-import marshal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, BinaryIO, NamedTuple, get_args
 
 from curate import layouts
+from curate.beliefs import belief_of
 from curate.decisions import Brief, Clusters, assign, without
-from curate.evidence import Heard, Plan
+from curate.evidence import Plan
 from curate.layouts import PlainPair
-from curate.pairs import Belief, Compared, LeftOut, Split, Summed, settle, sum_up
+from curate.pairs import Belief, LeftOut, Split, Summed, settle
 from curate.parquet import ParquetRows
 from curate.row_figures import Counts, count, nothing
+from curate.spool import Spool, packed, unpacked, unpacked_sums
+from data.errors import BadInput
 from data.folder import Folder
 from data.records import PreferencePair, canonical
 
 SPLITS: tuple[Split, ...] = get_args(Split)
-_BLOCK = 500  # tasks written to disk, and read back, at once
 
 
 class Found(NamedTuple):
@@ -44,19 +45,6 @@ class Found(NamedTuple):
 def row_of(pair: PreferencePair) -> bytes:
     """A pair as a line of the format trl."""
     return canonical(layouts.plain_pair(pair))
-
-
-def sums(heard: Heard, plan: Plan) -> Summed:
-    """What the judgments of a task that was heard come to."""
-    task, gone = heard.task, heard.gone
-    if gone.whole:
-        gap = LeftOut(task.id, [r.id for r in task.responses], gone.whole)
-        return Summed(task.id, {}, {}, {}, 1, 1, (), [gap])
-    made = sum_up(task, heard.judgments, plan.rules, gone.responses)
-    if gone.responses:
-        gaps = [LeftOut(task.id, [response], why) for response, why in gone.responses.items()]
-        made = made._replace(left_out=[*made.left_out, *gaps])
-    return made
 
 
 def look(summed: Summed, plan: Plan, belief: Belief | None = None) -> Found:
@@ -80,44 +68,47 @@ def spread(found: Found, plan: Plan, left_out: Mapping[str, str]) -> tuple[list[
     return layouts.rows(plan.format, stay, plan.rules.even), [*found.left_out, *gaps]
 
 
-class Spool:
-    """Plain values of one task after another, on disk: written once, then read as often as need be."""
+class Looked(NamedTuple):
+    """What a block of sums comes to: pairs and gaps as a block, and of every pair what decisions need."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._block: list[tuple[Any, ...]] = []
-
-    def add(self, value: tuple[Any, ...]) -> None:
-        """Keep a value of plain tuples, lists and the like."""
-        self._block.append(value)
-        if len(self._block) == _BLOCK:
-            self._flush()
-
-    def _flush(self) -> None:
-        block = marshal.dumps(self._block)
-        self._file.write(len(block).to_bytes(8) + block)
-        self._block = []
-
-    def read(self) -> Iterator[tuple[Any, ...]]:
-        """Every value again, in the order in which they came."""
-        if self._block:
-            self._flush()
-        self._file.seek(0)
-        while size := self._file.read(8):
-            yield from marshal.loads(self._file.read(int.from_bytes(size)))
+    found: bytes
+    briefs: list[tuple[str, str, str, int]]
+    prompts: dict[str, list[dict[str, Any]]]
+    """Messages of every prompt that has a pair, by id."""
+    beyond_text: set[str]
+    """Which of a message's fields beyond role and content some pair has; and `tools`."""
 
 
-def keep_sums(spool: Spool, summed: Summed) -> None:
-    """Put sums aside till a model has been asked."""
-    compared, gaps = [tuple(one) for one in summed.compared], [tuple(gap) for gap in summed.left_out]
-    spool.add((*summed[:-2], compared, gaps))
+def look_block(sums: bytes, beliefs: Sequence[dict[str, Any]] | None, plan: Plan) -> Looked:
+    """Look at the sums of some tasks.
+
+    Args:
+        beliefs: lines of audit/beliefs.jsonl, those of these tasks among them; None where votes are counted.
+    """
+    believed = {row["task_id"]: row for row in beliefs or ()}
+    made = Looked(b"", [], {}, set())
+    kept = []
+    for summed in unpacked_sums(sums):
+        row = believed.get(summed.task_id)
+        if beliefs is not None and row is None and any(not one.why for one in summed.compared):
+            raise BadInput(f"task {summed.task_id} was compared, and the model has no belief about it; export again")
+        found = look(summed, plan, None if row is None else belief_of(row))
+        if not found.pairs and not found.left_out:
+            continue
+        for pair, judged in zip(found.pairs, found.judged, strict=True):
+            made.briefs.append((pair["id"], pair["task_id"], pair["prompt_id"], judged))
+            made.prompts.setdefault(pair["prompt_id"], pair["prompt"])
+            made.beyond_text.update(_beyond_text(pair))
+        kept.append((found.pairs, [tuple(gap) for gap in found.left_out], found.judged))
+    return made._replace(found=packed(kept))
 
 
-def kept_sums(spool: Spool) -> Iterator[Summed]:
-    """The sums that were put aside."""
-    for task, prompt, texts, scores, unit, whole, compared, gaps in spool.read():
-        counted = [Compared(*one) for one in compared]
-        yield Summed(task, prompt, texts, scores, unit, whole, counted, [LeftOut(*gap) for gap in gaps])
+def _beyond_text(pair: PlainPair) -> set[str]:
+    found = {"tools"} if pair["tools"] is not None else set()
+    for message in (*pair["prompt"], *pair["chosen"], *pair["rejected"]):
+        if len(message) > 2:
+            found |= message.keys() - {"role", "content"}
+    return found
 
 
 class Waiting:
@@ -131,24 +122,19 @@ class Waiting:
         """Which of a message's fields beyond role and content some pair has; and `tools`."""
         self._spool = Spool(file)
 
-    def add(self, found: Found) -> None:
-        """Keep what a task came to."""
-        if not found.pairs and not found.left_out:
-            return
-        for pair, judged in zip(found.pairs, found.judged, strict=True):
-            self.briefs.append(Brief(pair["id"], pair["task_id"], pair["prompt_id"], judged))
-            self.prompts.setdefault(pair["prompt_id"], pair["prompt"])
-            for message in (*pair["prompt"], *pair["chosen"], *pair["rejected"]):
-                if len(message) > 2:
-                    self.beyond_text.update(message.keys() - {"role", "content"})
-            if pair["tools"] is not None:
-                self.beyond_text.add("tools")
-        self._spool.add((found.pairs, [tuple(gap) for gap in found.left_out], found.judged))
+    def add(self, looked: Looked) -> None:
+        """Keep what some tasks came to."""
+        self.briefs += [Brief(*brief) for brief in looked.briefs]
+        for key, messages in looked.prompts.items():
+            self.prompts.setdefault(key, messages)
+        self.beyond_text |= looked.beyond_text
+        self._spool.add(looked.found)
 
     def read(self) -> Iterator[Found]:
         """Every task's pairs and gaps again, in the order in which they came."""
-        for pairs, gaps, judged in self._spool.read():
-            yield Found(pairs, [LeftOut(*gap) for gap in gaps], judged)
+        for block in self._spool.blocks():
+            for pairs, gaps, judged in unpacked(block):
+                yield Found(pairs, [LeftOut(*gap) for gap in gaps], judged)
 
     def reasons(self) -> dict[str, int]:
         """How many sets of responses are left out for which reason before anything is decided over all."""
@@ -216,19 +202,3 @@ def columns_of(format: str, beyond_text: set[str]) -> dict[str, layouts.Kind]:
     if format == "parquet":
         return layouts.columns(format, {"tool_calls", "name"}, True)
     return layouts.columns(format, beyond_text - {"tools"}, "tools" in beyond_text)
-
-
-def look_all(
-    summed: Iterable[Summed], plan: Plan, waiting: Waiting, beliefs: Iterator[tuple[str, Belief]] | None = None
-) -> None:
-    """Look at the sums of every task in order, and keep what they come to.
-
-    Args:
-        beliefs: of each task that was compared, in the same order; None where votes are counted.
-    """
-    upcoming = next(beliefs, None) if beliefs is not None else None
-    for one in summed:
-        while beliefs is not None and upcoming is not None and upcoming[0] < one.task_id:
-            upcoming = next(beliefs, None)
-        known = upcoming is not None and upcoming[0] == one.task_id
-        waiting.add(look(one, plan, upcoming[1] if upcoming is not None and known else None))

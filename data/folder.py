@@ -77,13 +77,19 @@ class Lines:
 
     def add(self, row: Any) -> None:
         """Add a record, a plain value, or a line as it is (bytes without a line break)."""
+        line = row if isinstance(row, bytes) else row.line() if isinstance(row, Record) else canonical(row)
+        assert b"\n" not in line, "a row is one line"
+        self.add_lines(line + b"\n", 1)
+
+    def add_lines(self, lines: bytes, rows: int) -> None:
+        """Add so many whole lines, each with its line break."""
+        if not rows:
+            return
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("wb")
-        line = row if isinstance(row, bytes) else row.line() if isinstance(row, Record) else canonical(row)
-        assert b"\n" not in line, "a row is one line"
-        self._file.write(line + b"\n")
-        self.rows += 1
+        self._file.write(lines)
+        self.rows += rows
 
     def __enter__(self) -> "Lines":
         return self

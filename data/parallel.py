@@ -1,9 +1,11 @@
-"""Work in blocks on several threads, with results in the order of the blocks: no digit depends on threads."""
+"""Work in blocks on several threads or processes, with results in the order of the blocks: no digit depends on them."""
 
+import itertools
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from data.errors import BadInput
@@ -28,3 +30,32 @@ def in_order(jobs: int, threads: int | None = None) -> Iterator[Callable[..., It
         return
     with ThreadPoolExecutor(wanted) as pool:
         yield pool.map
+
+
+@contextmanager
+def processes(count: int) -> Iterator[Any]:
+    """A function that maps over tasks in order: by `count` processes, or right here when it is 1."""
+    if count <= 1:
+        yield map
+        return
+    import multiprocessing
+
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+        yield partial(_map, pool, count + 2)
+
+
+def _map(pool: ProcessPoolExecutor, ahead: int, work: Any, *tasks: Iterable[Any]) -> Iterator[Any]:
+    """Results in the order of the tasks, with so many under way: what waits does not fill the memory."""
+    waiting = []
+    todo: Iterator[Any] = zip(*tasks, strict=False)
+    first, second = next(todo, None), next(todo, None)
+    if second is None:  # a process would only cost its start
+        if first is not None:
+            yield work(*first)
+        return
+    for task in itertools.chain([first, second], todo):
+        waiting.append(pool.submit(work, *task))
+        if len(waiting) >= ahead:
+            yield waiting.pop(0).result()
+    for one in waiting:
+        yield one.result()
