@@ -15,13 +15,14 @@ from curate.recipe import Recipe
 from curate.telling import Looked, Made, summary, tell
 from data.command import progress
 from data.errors import BadInput, NotEnough, nearest
-from data.parallel import processes
+from data.parallel import beside, processes
 
 if TYPE_CHECKING:
+    from curate.beliefs import Believed
+    from curate.engine import Connection
     from curate.evidence import Plan, Tally
     from curate.moment import StoredTask
     from curate.rows import Waiting
-    from curate.spool import Spool
     from data.folder import Folder
 
 THREADS = 2  # or processes, of the stages that use them; no digit depends on it
@@ -102,40 +103,51 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     """
     from curate.audited import audit
     from curate.decisions import across, cluster, quota_of
+    from curate.engine import engine
     from curate.evidence import Plan
+    from curate.measured import aggregated, agreement, annotators, require, write_measures
     from curate.repeated import find_repeated, keep_order
     from curate.rows import Waiting, columns_of, write_rows
-    from curate.spool import Spool
 
     rules = recipe.rules
     plan = Plan(source.project, rules, recipe.format, source.retracted)
-    with tempfile.TemporaryFile(dir=folder.path) as file, tempfile.TemporaryFile(dir=folder.path) as second:
-        waiting = Waiting(file)
-        looked = _look(folder, source, plan, recipe, waiting, Spool(second))
+    many = source.tasks > _FEW
+    with (
+        Waiting(folder.path / ".pairs") as waiting,
+        engine(THREADS, folder=folder.path) as con,
+        beside(many) as start,
+    ):
+        tally, found = _look(folder, source, plan, con, waiting)
         if not waiting.briefs:
-            raise _nothing(source, looked.tally, waiting.reasons())
-        with progress("clusters, duplicates, audit", total=4) as step:
-            clusters = cluster(waiting.prompts, rules, THREADS)
+            raise _nothing(source, tally, waiting.reasons())
+        came = source.came() if rules.dedup != "none" else {}
+        repeats = start(find_repeated, waiting.whole(), rules, came, 1, folder.path)
+        with progress("agreement, clusters, duplicates, audit", total=5) as step:
+            agreed = agreement(con, source.project, recipe.checks, rules.seed)
+            require(agreed, recipe.checks)
+            people = [] if found is None else annotators(found)
+            write_measures(folder, agreed, people)
             step(1)
-            came = source.came() if rules.dedup != "none" else {}
-            twice = find_repeated(waiting, rules, came, 1, folder.path)
+            clusters = cluster(waiting.prompts, rules)
+            step(1)
+            sides = across(clusters, rules)
+            folder.write("audit/splits.json", [sides])
+            step(1)
+            twice = repeats()
             twice.write(folder)
             keep_order(folder, waiting, came)
             left_out = dict(twice.left_out)
             step(1)
-            audited = audit(folder, waiting, clusters, recipe, left_out, out, THREADS)
+            audited = audit(folder, waiting, clusters, recipe, left_out, out, THREADS if many else 1)
             left_out |= audited.left_out
             left_out |= quota_of(waiting.briefs, clusters, rules, left_out)
-            step(1)
-            sides = across(clusters, rules, THREADS)
-            folder.write("audit/splits.json", [sides])
             step(1)
         with progress("writing rows", total=len(waiting.briefs)) as step:
             written = write_rows(folder, waiting, plan, clusters, left_out, step)
     if not written.rows:
-        raise _nothing(source, looked.tally, written.left_out)
+        raise _nothing(source, tally, written.left_out)
     return Made(
-        looked,
+        Looked(tally, agreed, people, {} if found is None else aggregated(found)),
         written,
         audited.findings,
         twice,
@@ -145,17 +157,19 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     )
 
 
-def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waiting: "Waiting", aside: "Spool") -> Looked:
-    """Gather the evidence, measure it, and look at every task."""
+def _look(
+    folder: "Folder", source: Source, plan: "Plan", con: "Connection", waiting: "Waiting"
+) -> "tuple[Tally, Believed | None]":
+    """Gather the evidence, ask the model, and look at every task; the evidence's tables are in the connection then."""
     from curate.beliefs import FILE, believe, parted
-    from curate.engine import engine
     from curate.evidence import NOTHING, gather, hear_block
     from curate.frames import register
-    from curate.measured import aggregated, agreement, annotators, require, write_measures
     from curate.rows import look_block
+    from curate.spool import Spool
 
     tally, tables, lasts = NOTHING, [], []
-    with processes(THREADS if source.tasks > _FEW else 1) as run:
+    with processes(THREADS if source.tasks > _FEW else 1) as run, tempfile.TemporaryFile(dir=folder.path) as file:
+        aside = Spool(file)
         with progress("reading tasks", total=source.tasks) as step:
             heard = run(hear_block, _blocks(source.read()), repeat(plan))
             for block in gather(folder, heard, step):
@@ -164,16 +178,8 @@ def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waitin
                 lasts.append(block.last)
                 aside.add(block.sums)
         _check_criterion(plan, tally)
-        with engine(THREADS, folder=folder.path) as con, progress("measuring agreement", total=2) as step:
-            register(con, tables)
-            tables.clear()
-            found = believe(con, source.project, plan.rules)
-            step(1)
-            agreed = agreement(con, source.project, recipe.checks, plan.rules.seed)
-            step(1)
-        require(agreed, recipe.checks)
-        people = [] if found is None else annotators(found)
-        write_measures(folder, agreed, people)
+        register(con, tables)
+        found = believe(con, source.project, plan.rules)
         beliefs: Iterable[list[dict[str, Any]] | None] = repeat(None)
         if plan.rules.aggregate != "votes":
             rows = [] if found is None else found.rows
@@ -183,7 +189,7 @@ def _look(folder: "Folder", source: Source, plan: "Plan", recipe: Recipe, waitin
             for looked in run(look_block, aside.blocks(), beliefs, repeat(plan)):
                 waiting.add(looked)
                 step(1)
-    return Looked(tally, agreed, people, {} if found is None else aggregated(found))
+    return tally, found
 
 
 def _blocks(stored: "Iterator[StoredTask]") -> "Iterator[list[StoredTask]]":

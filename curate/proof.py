@@ -77,8 +77,7 @@ def check_rows(folder: Path, manifest: Manifest) -> list[str]:
         beliefs = {} if voted else believed_again(folder, plan, _heard(folder, plan, []), faults)
     except BadInput as error:
         return [str(error)]
-    with tempfile.TemporaryFile() as file:
-        waiting = Waiting(file)
+    with tempfile.TemporaryDirectory(prefix="concord-verify-") as place, Waiting(Path(place, "pairs")) as waiting:
         for heard in _heard(folder, plan, faults):
             waiting.add(
                 look_block(packed_sums([sums(heard, plan)]), None if voted else beliefs.get(heard.task.id, []), plan)

@@ -49,7 +49,7 @@ def decided_again(
     except BadInput as error:
         faults.append(str(error))
         return {}
-    twice = find_repeated(waiting, plan.rules, came, 2)
+    twice = find_repeated(waiting.whole(), plan.rules, came)
     faults += twice.unlike(folder)
     left_out = dict(twice.left_out)
     if plan.rules.drop:

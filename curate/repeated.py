@@ -49,39 +49,42 @@ class Repeated(NamedTuple):
 
 
 def find_repeated(
-    waiting: "Waiting", rules: Rules, came: Mapping[str, int], threads: int, folder: Path | None = None
+    pairs: Path, rules: Rules, came: Mapping[str, int], threads: int = 1, folder: Path | None = None
 ) -> Repeated:
     """The rows that come again under the rules.
 
     Args:
+        pairs: the file in which they wait (curate/rows.py, Waiting).
         came: the event of the ledger that brought each task in; a task that is not there came last.
         folder: where shingles lie meanwhile.
     """
     if rules.dedup == "none":
         return Repeated({}, [], [])
     found = find_duplicates(
-        _entries(waiting, rules, came), Fraction(rules.dedup_threshold), threads=threads, folder=folder
+        _entries(pairs, rules, came), Fraction(rules.dedup_threshold), threads=threads, folder=folder
     )
     removed = [one._asdict() for one in found.removed()]
     left_out = {one["id"]: f"{one['reason']} of {one['kept']}" for one in removed}
     return Repeated(left_out, removed, [one._asdict() for one in found.contradictions or ()])
 
 
-def _entries(waiting: "Waiting", rules: Rules, came: Mapping[str, int]) -> Iterator[Entry]:
+def _entries(pairs: Path, rules: Rules, came: Mapping[str, int]) -> Iterator[Entry]:
+    from curate.rows import read_found
+
     assert rules.dedup != "none"
-    briefs = iter(waiting.briefs)
-    for found in waiting.read():
-        for pair in found.pairs:
-            yield pair_entry(
-                pair["id"],
-                pair["prompt"],
-                pair["chosen"],
-                pair["rejected"],
-                on=rules.dedup,
-                judged=next(briefs).judged,
-                seq=came.get(pair["task_id"], LAST),
-                task=pair["task_id"],
-            )
+    with pairs.open("rb") as file:
+        for found in read_found(file):
+            for pair, judged in zip(found.pairs, found.judged, strict=True):
+                yield pair_entry(
+                    pair["id"],
+                    pair["prompt"],
+                    pair["chosen"],
+                    pair["rejected"],
+                    on=rules.dedup,
+                    judged=judged,
+                    seq=came.get(pair["task_id"], LAST),
+                    task=pair["task_id"],
+                )
 
 
 def keep_order(folder: "Folder", waiting: "Waiting", came: Mapping[str, int]) -> None:

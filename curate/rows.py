@@ -10,6 +10,7 @@ no more. The rest of audit/ is told in curate/evidence.py, curate/beliefs.py and
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, get_args
 
 from curate import layouts
@@ -114,13 +115,27 @@ def _beyond_text(pair: PlainPair) -> set[str]:
 class Waiting:
     """What tasks came to, on disk in the order of tasks, and of every pair what decisions need."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.briefs: list[Brief] = []
         self.prompts: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Messages of every prompt that has a pair, by id."""
         self.beyond_text: set[str] = set()
         """Which of a message's fields beyond role and content some pair has; and `tools`."""
-        self._spool = Spool(file)
+        self._file = path.open("w+b")
+        self._spool = Spool(self._file)
+
+    def __enter__(self) -> "Waiting":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def whole(self) -> Path:
+        """The file, all of it on the disk, for another process to read."""
+        self._file.flush()
+        return self.path
 
     def add(self, looked: Looked) -> None:
         """Keep what some tasks came to."""
@@ -132,13 +147,18 @@ class Waiting:
 
     def read(self) -> Iterator[Found]:
         """Every task's pairs and gaps again, in the order in which they came."""
-        for block in self._spool.blocks():
-            for pairs, gaps, judged in unpacked(block):
-                yield Found(pairs, [LeftOut(*gap) for gap in gaps], judged)
+        yield from read_found(self._file)
 
     def reasons(self) -> dict[str, int]:
         """How many sets of responses are left out for which reason before anything is decided over all."""
         return dict(sorted(Counter(gap.reason for found in self.read() for gap in found.left_out).items()))
+
+
+def read_found(file: BinaryIO) -> Iterator[Found]:
+    """What tasks came to, out of the file in which it waits."""
+    for block in Spool(file).blocks():
+        for pairs, gaps, judged in unpacked(block):
+            yield Found(pairs, [LeftOut(*gap) for gap in gaps], judged)
 
 
 class Written(NamedTuple):

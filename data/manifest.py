@@ -19,6 +19,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import sys
 import time
 from collections import Counter
@@ -30,6 +31,7 @@ import orjson
 
 from data.errors import BadInput, NotThere, one_line
 from data.jsonl import explain
+from data.parallel import processes
 from data.records import Record, digest
 
 FORMAT = 1
@@ -37,6 +39,7 @@ MANIFEST = "manifest.json"
 ROWS = "audit/rows.sha256"
 PAGES = ("README.md", "report.html")  # words and pictures about the data; charts are set in the machine's own fonts
 _CHUNK = 1 << 20
+_LARGE = 200_000_000  # bytes of rows from which on several processes hash them
 
 
 class FileEntry(Record):
@@ -210,16 +213,32 @@ def write_row_hashes(folder: Path) -> dict[str, int]:
     """Write rows.sha256 (hash, file, row id) for every JSONL file; returns the rows of each."""
     counts: dict[str, int] = {}
     target = folder / ROWS
-    names = [name for name in sorted(_files(folder)) if name.endswith(".jsonl")]
-    if names:
-        target.parent.mkdir(exist_ok=True)
-        with target.open("w", encoding="utf-8") as out:
-            for name in names:
-                counts[name] = 0
-                for sha256, line in _rows(folder / name):
-                    out.write(f"{sha256}  {name}  {_row_id(line)}\n")
-                    counts[name] += 1
+    there = _files(folder)
+    names = [name for name in sorted(there) if name.endswith(".jsonl")]
+    if not names:
+        return counts
+    target.parent.mkdir(exist_ok=True)
+    parts = [target.with_name(f".{i}.part") for i in range(len(names))]
+    several = os.cpu_count() if sum(there[name].stat().st_size for name in names) > _LARGE else 1
+    with processes(min(several or 1, 4)) as run:
+        for name, rows in zip(names, run(_hash_rows, [folder / n for n in names], names, parts), strict=True):
+            counts[name] = rows
+    with target.open("wb") as out:
+        for part in parts:
+            with part.open("rb") as lines:
+                shutil.copyfileobj(lines, out)
+            part.unlink()
     return counts
+
+
+def _hash_rows(path: Path, name: str, part: Path) -> int:
+    """Write the hashes of one file's rows; returns how many there are."""
+    rows = 0
+    with part.open("w", encoding="utf-8") as out:
+        for sha256, line in _rows(path):
+            out.write(f"{sha256}  {name}  {_row_id(line)}\n")
+            rows += 1
+    return rows
 
 
 def _row_id(line: bytes) -> str:

@@ -38,9 +38,7 @@ def processes(count: int) -> Iterator[Any]:
     if count <= 1:
         yield map
         return
-    import multiprocessing
-
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+    with _pool(count) as pool:
         yield partial(_map, pool, count + 2)
 
 
@@ -59,3 +57,38 @@ def _map(pool: ProcessPoolExecutor, ahead: int, work: Any, *tasks: Iterable[Any]
             yield waiting.pop(0).result()
     for one in waiting:
         yield one.result()
+
+
+@contextmanager
+def beside(process: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
+    """A function that starts work and gives another that waits for its result.
+
+    Args:
+        process: whether to start it in a process of its own; else it is done here when its result is asked for.
+    """
+    if not process:
+        yield lambda work, *given: partial(work, *given)
+        return
+    with _pool(1) as pool:
+        yield lambda work, *given: pool.submit(work, *given).result
+
+
+def _pool(count: int) -> ProcessPoolExecutor:
+    """Processes that begin afresh: one that is copied would share locks with threads it does not have."""
+    import multiprocessing
+
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """End when the process that started this one is killed, and not wait for work for ever."""
+    import multiprocessing
+    import threading
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
