@@ -37,6 +37,7 @@ HEADS = {
     "docs/curating.md": ("finding", "limit", "setting", "format", "exit status", "file", "what"),
     "docs/curating.zh.md": ("发现", "界限", "设置", "格式", "退出状态", "文件", "内容"),
 }
+FEWER = {"curate.agreement": ["--replicates", "200"], "curate.aggregate": ["--rounds", "20"]}  # to be quick
 SHARED = {"docs/curating.md": "What every command takes", "docs/curating.zh.md": "各命令共有的参数"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 NAMED = re.compile(r"`([\w.-]+)`")
@@ -216,7 +217,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     judged = tmp_path / "data/sample/judged/tasks.jsonl"
     judged.parent.mkdir(parents=True)
     with (ROOT / "data/sample/judged/tasks.jsonl").open(encoding="utf-8") as file:
-        judged.write_text("".join(islice(file, 120)), "utf-8")
+        judged.write_text("".join(islice(file, 90)), "utf-8")
     shutil.copy(ROOT / "data/sample/export.yaml", "data/sample/export.yaml")
     for file_name, _, held in re.findall(r"^`([\w.]+)`[:：]\n\n```(\w+)\n(.*?)^```$", text(DOCS[0]), re.M | re.S):
         (tmp_path / file_name).write_text(held, "utf-8")
@@ -238,6 +239,7 @@ def test_every_line_of_the_page_runs_in_its_order(
     with fake_server() as server:
         for words, status in lines_typed(text(DOCS[0])):
             there = [server.url if word.startswith("http://127.0.0.1:8000") else word for word in words]
+            there += FEWER.get(words[0], [])
             assert run(there, monkeypatch) == status, f"{shlex.join(words)}: {capsys.readouterr().err}"
     known = set(NAMED.findall(section(text(DOCS[0]), "export")))
     assert known >= {"report.html", "README.md", "manifest.json"}
@@ -301,6 +303,30 @@ def test_the_chinese_page_has_the_same_bones_the_same_commands_and_the_same_tabl
     for source in (english, chinese):
         anchors = {anchor(title) for title in re.findall(r"^#+ (.+)$", source, re.M)}
         assert set(re.findall(r"\]\(#([^)]+)\)", source)) <= anchors
+
+
+def test_a_blocked_export_leaves_a_report_beside_and_each_way_on_works(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judged = [{"annotator": who, "shown": [1, 2], "choice": "A"} for who in ("a", "b")]
+    tasks = [
+        {"id": f"p{n}", "kind": "ab", "prompt": f"Question {n} about {word}", "judgments": judged}
+        | {"responses": [{"text": answer}, {"text": f"I cannot say, {word}"}]}
+        for n, (word, answer) in enumerate([("tea", "Write to jo@mail-house.org"), ("rain", "It falls in autumn")])
+    ]
+    Path("pd.jsonl").write_text("".join(json.dumps(task) + "\n" for task in tasks), "utf-8")
+    assert run(["annotate.load", "pd.jsonl", "--project", "pd"], monkeypatch) == 0
+    line = ["curate.export", "--project", "pd", "--out", "workspace/pd"]
+    assert run(line, monkeypatch) == 1
+    assert "pd.refused/report.html" in capsys.readouterr().err
+    assert "jo@mail-house.org" not in Path("workspace/pd.refused/report.html").read_text("utf-8")
+    assert run([*line, "--drop", "private_data"], monkeypatch) == 0
+    assert len(Path("workspace/pd/audit/dropped.jsonl").read_text("utf-8").splitlines()) == 1
+    assert run([*line, "--force", "--allow", "private_data"], monkeypatch) == 0
+    assert json.loads(Path("workspace/pd/manifest.json").read_bytes())["config"]["checks"]["allow"] == ["private_data"]
+    copy = ["curate.audit", "workspace/pd", "--out", "workspace/copy", "--redact", "--allow", "private_data"]
+    assert run(copy, monkeypatch) == 0
+    assert run(["curate.verify", "workspace/copy"], monkeypatch) == 1
 
 
 @BOTH
