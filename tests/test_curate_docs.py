@@ -19,7 +19,6 @@ from conftest import ROOT
 from fake import fake_server
 from test_datagen_docs import Parsed, anchor, blocks, rows, section, text
 
-from curate.agree import TOO_FEW, TOO_FEW_FOR_TWO
 from curate.auditing import Limits
 from curate.beliefs import CLOSE
 from curate.findings import NAMES
@@ -28,7 +27,9 @@ from curate.pairs import Source
 from curate.recipe import Checks, Format
 from curate.rules import Aggregate, DedupOn, Mode, Rules, SourceName
 from data.command import Parser, commands
+from data.cross_agreement import TOO_FEW as TOO_FEW_FOR_TWO
 from data.errors import BadInput, CheckFailed, NotEnough
+from data.intervals import TOO_FEW, TOO_FEW_GRADED
 
 DOCS = ("docs/curating.md", "docs/curating.zh.md")
 BOTH = pytest.mark.parametrize("name", DOCS)
@@ -192,6 +193,7 @@ def test_statuses_levels_and_numbers_are_the_codes_own(name: str) -> None:
     assert table == [0, CheckFailed.status, BadInput.status, NotEnough.status, 130]
     source = text(name)
     assert f"{CLOSE:g}".replace("e-0", "e-") in source
+    assert TOO_FEW_GRADED == TOO_FEW_FOR_TWO
     assert re.search(rf"(?<!\d){TOO_FEW}(?!\d).*(?<!\d){TOO_FEW_FOR_TWO}(?!\d)", source)
 
 
