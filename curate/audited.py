@@ -179,10 +179,10 @@ def _refuse(out: Path, recipe: Recipe, found: "list[Found]", looked_at: "Materia
         folder.write_text("report.html", page)
 
 
-def told(findings: "list[Finding]", allowed: Collection[str]) -> Mapping[str, str]:
-    """The findings in a line each, for the summary."""
-    return {
-        one.name: f"{one.level}{', allowed' if one.level == 'block' and one.name in allowed else ''}: {one.says}"
+def told(findings: "list[Finding]", allowed: Collection[str]) -> list[str]:
+    """The findings in a line each, for the summary; one name may come twice, as style_bias for lists and for bold."""
+    return [
+        f"{one.level}{' (allowed)' if one.level == 'block' and one.name in allowed else ''} {one.name}: {one.says}"
         for one in findings
         if one.level != "info"
-    }
+    ]

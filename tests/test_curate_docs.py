@@ -280,6 +280,9 @@ def test_what_the_first_five_minutes_show_is_what_they_show(
     quoted = [*blocks(first, "text"), *blocks(agreement, "text")]
     for line in "".join(quoted).splitlines():
         assert re.sub(r" +", " ", line) in printed, line
+    (findings,) = (line for line in printed if line.startswith("findings "))
+    assert findings.count("warn style_bias: ") == 2
+    assert "warn position_bias_person: 1 of 12" in findings
     report = (place / "workspace/exports/judged/report.html").read_text("utf-8")
     for number in ("1,131", "1,800", "0.34"):
         assert number in report
