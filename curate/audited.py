@@ -162,19 +162,27 @@ def _evaluation(folder: "Folder", recipe: Recipe) -> "Index | None":
 def _refuse(out: Path, recipe: Recipe, found: "list[Found]", looked_at: "Material") -> None:
     """Write what stopped an export into a folder beside it."""
     from curate.findings import FILE
+    from curate.report_pages import audit_page
     from data.folder import write_folder
 
+    counts = {
+        "rows": len(looked_at.pairs),
+        "judgments": len(looked_at.ballots),
+        "texts": len(looked_at.passages),
+    }
     config = {"format": recipe.format, "checks": recipe.checks.model_dump(mode="json")}
     with write_folder(out.with_name(f"{out.name}.refused"), "refused export", config, replace=True) as folder:
         folder.write(FILE, (one.finding for one in found))
         cases = ({"finding": one.finding.name, **c.plain()} for one in found for c in one.cases)
         folder.write("audit/cases.jsonl", cases)
+        page = audit_page([one.finding for one in found], counts, out.name, recipe.checks.allow)
+        folder.write_text("report.html", page)
 
 
-def told(findings: "list[Finding]", allowed: Collection[str]) -> Mapping[str, str]:
-    """The findings in a line each, for the summary."""
-    return {
-        one.name: f"{one.level}{', allowed' if one.level == 'block' and one.name in allowed else ''}: {one.says}"
+def told(findings: "list[Finding]", allowed: Collection[str]) -> list[str]:
+    """The findings in a line each, for the summary; one name may come twice, as style_bias for lists and for bold."""
+    return [
+        f"{one.level}{' (allowed)' if one.level == 'block' and one.name in allowed else ''} {one.name}: {one.says}"
         for one in findings
         if one.level != "info"
-    }
+    ]
