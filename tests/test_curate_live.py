@@ -198,6 +198,11 @@ def test_after_any_history_the_measures_are_those_of_the_commands(
             assert found == by_the_commands(store_url, tmp_path / "snapshot")
             assert {name for name, _ in found} == FULL
             assert computed(store)[1] == found, "read anew it says the same"
+    for record in drawn(store, rng):
+        retract(store, record)
+        _, found = computed(store, kept)
+        assert found == by_the_commands(store_url, tmp_path / "snapshot")
+        assert computed(store)[1] == found
     states = {r.state for r in read(store, "SELECT DISTINCT state FROM judgments")}
     assert "counted" in states
     assert read(store, "SELECT 1 FROM judgments WHERE supersedes IS NOT NULL")
@@ -206,6 +211,15 @@ def test_after_any_history_the_measures_are_those_of_the_commands(
 def read(store: Store, sql: str, **values: Any) -> Any:
     with store.read() as tx:
         return tx.all(sql, **values)
+
+
+def drawn(store: Store, rng: random.Random) -> list[str]:
+    """Records to take back: two judgments, a response of a ranking and one of another task, and a prompt."""
+    judged = [r.id for r in read(store, "SELECT id FROM judgments WHERE state = 'counted' ORDER BY id")]
+    texts = [json.loads(r.record) for r in read(store, "SELECT record FROM task_records ORDER BY task")]
+    ranked, other = (rng.choice([t for t in texts if (t["kind"] == "ranking") == yes]) for yes in (True, False))
+    responses = [rng.choice(task["responses"])["id"] for task in (ranked, other)]
+    return [*rng.sample(judged, 2), *responses, rng.choice(texts)["prompt"]["id"]]
 
 
 def judge(store: Store, person: str, **say: Any) -> str:
