@@ -43,6 +43,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "agreement": (["agreement", "--units", "100000"], ["agreement"]),
     "live_ab": (["live", "--judgments", "100000"], ["live"]),
     "live_ranking": (["live", "--judgments", "30000", "--kind", "ranking"], ["live", "--kind", "ranking"]),
+    "exporting": (["exporting", "--tasks", "5000"], ["exporting"]),
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }

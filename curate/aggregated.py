@@ -117,6 +117,7 @@ def fill_labels(
     )._replace(
         labels={names[i]: n for i, n in enumerate(np.bincount(found.label, minlength=len(names)).tolist()) if n},
         unsure=[(labels.units[i], names[found.label[i]], float(found.probability[i])) for i in order],
+        warnings=warnings,
     )
     folder.write_text("report.html", aggregate_page(told_of, people, []))
     return {**summary, "least_reliable": _least(people)}

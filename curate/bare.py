@@ -1,7 +1,8 @@
 """Judgments without a store: an export's audit/judgments.jsonl, or any file of such records, as a snapshot's views.
 
 Tasks come from tasks.jsonl beside it, where it lies there; else a task is known by its id alone, its responses by
-what was shown, and there is no language, tag or model to tell apart.
+what was shown, and there is no language, tag or model to tell apart. What retractions.jsonl beside it names is
+left out.
 """
 
 from collections.abc import Callable, Iterable
@@ -47,6 +48,7 @@ def open_judgments(con: "Connection", path: Path, refuse: Refuse) -> str:
     Raises:
         BadInput: no line is a judgment.
     """
+    from curate import unretracted
     from curate.frozen import MAKE
 
     con.execute(
@@ -59,20 +61,31 @@ def open_judgments(con: "Connection", path: Path, refuse: Refuse) -> str:
     con.execute("CREATE OR REPLACE TEMP TABLE raw_tasks (task VARCHAR, project VARCHAR, record VARCHAR)")
     if tasks.is_file():
         _load(con, "raw_tasks", tasks, "tasks", refuse)
-    for name in ("judgments", "ratings", "tasks", "responses"):
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {MAKE[name]}")
+    for name in unretracted.TABLES:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE all_{name} AS {MAKE[name]}")
     con.execute(
-        "INSERT INTO responses BY NAME SELECT task, response,"
+        "INSERT INTO all_responses BY NAME SELECT task, response,"
         " (row_number() OVER (PARTITION BY task ORDER BY response) - 1) AS place"
-        " FROM (SELECT DISTINCT task, unnest(shown) AS response FROM judgments"
-        " WHERE task NOT IN (SELECT task FROM tasks))"
+        " FROM (SELECT DISTINCT task, unnest(shown) AS response FROM all_judgments"
+        " WHERE task NOT IN (SELECT task FROM all_tasks))"
     )
     con.execute(
-        "INSERT INTO tasks BY NAME SELECT DISTINCT task, ? AS project, task AS prompt, []::VARCHAR[] AS tags,"
-        " FALSE AS gold FROM judgments WHERE task NOT IN (SELECT task FROM tasks)",
+        "INSERT INTO all_tasks BY NAME SELECT DISTINCT task, ? AS project, task AS prompt, []::VARCHAR[] AS tags,"
+        " FALSE AS gold FROM all_judgments WHERE task NOT IN (SELECT task FROM all_tasks)",
         [PROJECT],
     )
+    unretracted.leave_out(con, {PROJECT: _retracted(path.with_name("retractions.jsonl"))})
     return PROJECT
+
+
+def _retracted(path: Path) -> dict[str, str]:
+    """Why each record was retracted, by id, out of an export's audit/retractions.jsonl; none where there is no file."""
+    from data.jsonl import read_lines
+
+    rows = (line.value for line in (read_lines(path) if path.is_file() else ()))
+    return {
+        str(row["record_id"]): str(row.get("reason")) for row in rows if isinstance(row, dict) and "record_id" in row
+    }
 
 
 def _load(con: "Connection", table: str, path: Path, what: str, refuse: Refuse) -> int:

@@ -2,7 +2,7 @@
 
     data/judges.jsonl    each judge: agreement with people, calibration, biases; all with intervals
     data/slices.jsonl    the same agreement by language, tag and kind of task
-    report.md            what to read first
+    report.html          what to read first
 
 A judge with too few comparisons in common with people is named, not measured.
 """
@@ -95,7 +95,7 @@ def fill_project(
 ) -> dict[str, Any]:
     """Hold the model judges of a project against its people and write the folder; returns the summary."""
     found = judge_project(con, project, judge, least, criterion)
-    return write_judged(folder, f"The judges of {project}", found) | {"project": project}
+    return write_judged(folder, project, found) | {"project": project}
 
 
 def fill_comparisons(
@@ -114,13 +114,39 @@ def fill_comparisons(
     with folder.lines("audit/rejected.jsonl") as rejected:
         table = read_comparisons(con, paths, rejected=rejected.add, **columns)
     pairs, votes, names = comparison_votes(con, table)
-    if judge not in names:
-        raise NotThere(f"--judge: no annotator is named '{one_line(judge, 80)}'{_known(judge, names)}")
-    place = names.index(judge)
+    place = _place(judge, names)
     people = [i for i in range(len(names)) if i != place]
     count = len(pairs.first)
     material = _Material(votes, names, people, [place], pairs.task, np.zeros(count), [[] for _ in range(count)])
-    return write_judged(folder, "The judge", _held(material, least))
+    return write_judged(folder, _named(paths), _held(material, least))
+
+
+def fill_labels(
+    con: "Connection", folder: "Folder", paths: "Sequence[Path]", columns: dict[str, str], judge: str, least: int
+) -> dict[str, Any]:
+    """Hold one annotator of tables of labels against all others and write the folder; returns the summary."""
+    from curate.judged_labels import judged_row, overlap_labels
+    from curate.tables import read_labels
+    from curate.votes import names_of
+
+    with folder.lines("audit/rejected.jsonl") as rejected:
+        table = read_labels(con, paths, rejected=rejected.add, **columns)
+    place = _place(judge, names_of(con, f"{table}_annotators"))
+    values = names_of(con, f"{table}_values")
+    found = overlap_labels(con, table, place, len(values))
+    if len(found.judge) < least:
+        raise _too_few(least, {judge: len(found.judge)}, "units labelled")
+    return write_judged(folder, _named(paths), Judged([{"judge": judge, **judged_row(found, values)}], [], {}, least))
+
+
+def _place(judge: str, names: list[str]) -> int:
+    if judge not in names:
+        raise NotThere(f"--judge: no annotator is named '{one_line(judge, 80)}'{_known(judge, names)}")
+    return names.index(judge)
+
+
+def _named(paths: "Sequence[Path]") -> str:
+    return ", ".join(path.name for path in paths)
 
 
 def _known(word: str, known: list[str]) -> str:
@@ -141,25 +167,32 @@ def _held(material: _Material, least: int) -> Judged:
         rows.append({"judge": name, **agreement(found), **calibration(found), **biases(found, told)})
         sliced += _slices(name, found, material.slices, least)
     if not rows:
-        why = ", ".join(f"{one_line(name, 40)} has {n:,}" for name, n in sorted(short.items())) or "no judge is a model"
-        raise NotEnough(
-            f"not enough overlap: {least:,} comparisons judged by people and by the judge are needed, {why};"
-            " let people judge more of the same tasks, or lower --least"
-        )
+        raise _too_few(least, short, "comparisons judged")
     return Judged(rows, sliced, short, least)
 
 
-def write_judged(folder: "Folder", title: str, found: Judged) -> dict[str, Any]:
-    """Write data/judges, data/slices and the report; returns the summary."""
+def _too_few(least: int, short: dict[str, int], what: str) -> NotEnough:
+    why = ", ".join(f"{one_line(name, 40)} has {n:,}" for name, n in sorted(short.items())) or "no judge is a model"
+    return NotEnough(
+        f"not enough overlap: {least:,} {what} by people and by the judge are needed, {why};"
+        " let people judge more of the same tasks, or lower --least"
+    )
+
+
+def write_judged(folder: "Folder", name: str, found: Judged) -> dict[str, Any]:
+    """Write data/judges, data/slices and the report, which names the project or the files; returns the summary."""
+    from curate.report_pages import judge_page
+
     folder.write("data/judges.jsonl", found.rows)
     if found.slices:
         folder.write("data/slices.jsonl", found.slices)
-    folder.write_text("report.md", _report(title, found.rows, found.slices, found.short, found.least))
+    folder.write_text("report.html", judge_page(found.rows, found.slices, found.short, found.least, name))
+    counted = "units" if any("units" in row for row in found.rows) else "comparisons"
     return {
         "judges": len(found.rows),
-        "comparisons": {row["judge"]: row["comparisons"] for row in found.rows},
+        counted: {row["judge"]: row[counted] for row in found.rows},
         "findings": [line for row in found.rows for line in _lines(row)],
-        "too_few": [f"{name}: {n} comparisons in common with people" for name, n in sorted(found.short.items())],
+        "too_few": [f"{name}: {n} {counted} in common with people" for name, n in sorted(found.short.items())],
     }
 
 
@@ -182,9 +215,12 @@ def _slices(name: str, found: Overlap, slices: list[list[str]], least: int) -> l
 def _lines(row: dict[str, Any]) -> list[str]:
     """A judge in words, a line each."""
     name = one_line(row["judge"], 40)
+    over = (
+        f"{row['units']:,} units" if "units" in row else f"{row['comparisons']:,} comparisons of {row['tasks']:,} tasks"
+    )
     said = [
         f"{name}: alpha with people {_told(row['alpha'])}, kappa {_told(row['kappa'])}, agreement"
-        f" {_told(row['agreement'])} over {row['comparisons']:,} comparisons of {row['tasks']:,} tasks"
+        f" {_told(row['agreement'])} over {over}"
     ]
     if row["people_alpha"]["value"] is not None:
         said.append(f"people among themselves: alpha {_told(row['people_alpha'])}")
@@ -200,6 +236,19 @@ def _lines(row: dict[str, Any]) -> list[str]:
             else "about as sure as it may be"
         )
         said.append(f"temperature {_told(heat)}: {sure}")
+    return said + (_values(row["values"]) if "values" in row else _leanings(row))
+
+
+def _values(rows: list[dict[str, Any]]) -> list[str]:
+    """Values the judge surely gives more or less often than people, the five furthest off."""
+    far = [r for r in rows if r["more_than_people"]["low"] is not None]
+    far = [r for r in far if not r["more_than_people"]["low"] <= 0 <= r["more_than_people"]["high"]]
+    far.sort(key=lambda r: (-abs(r["more_than_people"]["value"]), r["value"]))
+    return [f"gives {one_line(r['value'], 40)} {r['judge']:.1%} of the time, people {r['people']:.1%}" for r in far[:5]]
+
+
+def _leanings(row: dict[str, Any]) -> list[str]:
+    said = []
     first = row["first_side"]
     said.append(f"takes the side shown first {_told(first)} of the time")
     both = row["same_in_both_orders"]
@@ -220,31 +269,3 @@ def _told(found: dict[str, Any]) -> str:
         return f"{found['value']:.3f} (no interval: {found.get('why', 'too few')})"
     high = "without end" if found["high"] is None else f"{found['high']:.3f}"
     return f"{found['value']:.3f} ({found['low']:.3f} to {high})"
-
-
-def _report(
-    title: str, rows: list[dict[str, Any]], sliced: list[dict[str, Any]], short: dict[str, int], least: int
-) -> str:
-    out = [f"# {title}", ""]
-    for row in rows:
-        out += [f"## {_cell(row['judge'])}", "", *(f"- {line}" for line in _lines(row)), ""]
-        out += ["| the judge is sure to | people agree | from | to | comparisons |", "|---:|---:|---:|---:|---:|"]
-        out += [
-            f"| {b['confidence']:.3f} | {b['share']:.3f} | {b['low']:.3f} | {b['high']:.3f} | {b['n']:,} |"
-            for b in row["curve"]
-        ]
-        mine = [s for s in sliced if s["judge"] == row["judge"]]
-        if mine:
-            out += ["", "| slice | comparisons | alpha | agreement |", "|---|---:|---:|---:|"]
-        for s in mine:
-            cells = ("too few", "") if "note" in s else (_told(s["alpha"]), _told(s["agreement"]))
-            out.append(f"| {_cell(s['slice'])} | {s['comparisons']:,} | {cells[0]} | {cells[1]} |")
-        out.append("")
-    out += [
-        f"- {_cell(name)}: {n:,} comparisons in common with people, fewer than {least:,}" for name, n in short.items()
-    ]
-    return "\n".join(out).rstrip("\n") + "\n"
-
-
-def _cell(text: str) -> str:
-    return one_line(text, 60).replace("|", "\\|")

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from curate.pairs import LAST as LAST  # stands for an event that nobody knows too
 from curate.pairs import milliseconds
+from curate.retracted import BLANK
 from data.errors import BadInput, NotThere, nearest
 from data.formats.files import ENDINGS, Item, Source, open_source
 from data.formats.parts import in_words
@@ -32,6 +33,7 @@ _NOTHING = blake2b(digest_size=KEY).digest()  # of a part that is not compared
 Text: TypeAlias = str | Sequence[Mapping[str, Any]]
 """Text, or a list of messages."""
 _LONGEST_ID = 300
+_RETRACTED = [{"role": "assistant", "content": BLANK}]  # a response that is as if it had never been there
 
 
 class Entry(NamedTuple):
@@ -265,7 +267,8 @@ def _said(value: dict[str, Any], kind: str, text: str | None) -> list[tuple[int,
         answers = value["responses"]
         if not isinstance(answers, list) or not all(isinstance(one, dict) for one in answers):
             raise BadInput("responses is no list of records")
-        answers = [(FIRST, _messages(one.get("messages"), "responses.messages")) for one in answers]
+        there = [one.get("messages") for one in answers]
+        answers = [(FIRST, _messages(one, "responses.messages")) for one in there if one != _RETRACTED]
         return [(PROMPT, _messages(asked, "prompt")), *answers]
     if kind == "answer":
         return [(PROMPT, _messages(value["prompt"], "prompt")), (FIRST, _messages(value["completion"], "completion"))]

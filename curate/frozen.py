@@ -5,6 +5,7 @@
     data/responses.parquet   task, response, place, model, text, characters
     data/judgments.parquet   judgment, task, project, annotator, …, choice, ranking, shown, record
     data/ratings.parquet     judgment, task, response, criterion, value: one row a rating
+    data/retractions.parquet project, id, record, reason, by: records taken back
     data/ledger.parquet      every event
 
 All of it is read inside one read transaction through ADBC. No table holds a person's name. The
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from curate.engine import Connection
     from data.folder import Folder
 
-TABLES = ("projects", "tasks", "responses", "judgments", "ratings", "ledger")
+TABLES = ("projects", "tasks", "responses", "judgments", "ratings", "retractions", "ledger")
 _BLOCK = 50_000  # rows of a row group
 
 # Every column is cast: ADBC's SQLite driver guesses types from the first rows, and takes a column
@@ -43,6 +44,11 @@ _READ = {
         " CAST(j.state AS TEXT) AS state, CAST(coalesce(j.supersedes, '') AS TEXT) AS supersedes,"
         " CAST(j.at_ms AS BIGINT) AS at_ms, CAST(j.record AS TEXT) AS record"
         " FROM judgments j JOIN tasks t ON t.id = j.task JOIN projects p ON p.id = j.project"
+    ),
+    "retractions": (
+        "SELECT CAST(p.name AS TEXT) AS project, CAST(x.id AS TEXT) AS id, CAST(x.record AS TEXT) AS record,"
+        " CAST(x.reason AS TEXT) AS reason, CAST(x.actor AS TEXT) AS actor"
+        " FROM retractions x JOIN projects p ON p.id = x.project"
     ),
     "ledger": (
         "SELECT CAST(p.name AS TEXT) AS project, CAST(l.seq AS BIGINT) AS seq, CAST(l.at_ms AS BIGINT) AS at_ms,"
@@ -92,8 +98,11 @@ MAKE = {
         SELECT judgment, task, one.key AS response, point.key AS criterion, point.value::INTEGER AS value
         FROM raw_judgments, LATERAL json_each(record->'$.ratings') one, LATERAL json_each(one.value) point
         ORDER BY judgment, response, criterion""",
+    "retractions": 'SELECT project, id, record, reason, actor AS "by" FROM raw_retractions ORDER BY project, id',
     "ledger": "SELECT * FROM raw_ledger ORDER BY project, seq",
 }
+
+_NO_RETRACTIONS = "SELECT '' AS project, '' AS id, '' AS record, '' AS reason, '' AS \"by\" WHERE FALSE"
 
 
 def freeze(con: "Connection", url: str, folder: "Folder") -> dict[str, int]:
@@ -165,7 +174,10 @@ def _reading(url: str) -> Iterator[Any]:
 
 
 def open_snapshot(con: "Connection", folder: Path) -> dict[str, dict[str, Any]]:
-    """Name a snapshot's tables as views (projects, tasks, responses, judgments, ratings, ledger).
+    """Name a snapshot's tables as views (projects, tasks, responses, judgments, ratings, retractions, ledger).
+
+    What was retracted, and what was made from it, is in none of tasks, responses, judgments and ratings; all_tasks
+    and so on are as they were frozen (curate/unretracted.py).
 
     Returns:
         The ledger's head of each project: {"seq": …, "hash": …}.
@@ -174,6 +186,7 @@ def open_snapshot(con: "Connection", folder: Path) -> dict[str, dict[str, Any]]:
         NotThere: no such folder, or one without a manifest.
         BadInput: it is no snapshot, or one of its files is not as it was written.
     """
+    from curate import unretracted
     from data.manifest import read_manifest, verify_folder
 
     manifest = read_manifest(folder)
@@ -185,7 +198,12 @@ def open_snapshot(con: "Connection", folder: Path) -> dict[str, dict[str, Any]]:
         raise BadInput(f"{folder}: {faults[0]}; make the snapshot again")
     for name in TABLES:
         files = pattern(folder / "data" / f"{name}.parquet").replace("'", "''")
-        con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT * FROM read_parquet('{files}')")
+        own = f"all_{name}" if name in unretracted.TABLES else name
+        source = f"SELECT * FROM read_parquet('{files}')"
+        if name == "retractions" and not (folder / "data" / f"{name}.parquet").is_file():
+            source = _NO_RETRACTIONS  # a snapshot from before they were frozen too
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {own} AS {source}")
+    unretracted.leave_out(con, unretracted.read_retracted(con))
     heads: dict[str, dict[str, Any]] = manifest.inputs["ledger"]
     return heads
 

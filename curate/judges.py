@@ -118,8 +118,8 @@ def agreement(found: Overlap) -> dict[str, Any]:
         "comparisons": len(people),
         "tasks": len(set(found.group.tolist())),
         "alpha": alpha_of(rows, found.group),
-        "kappa": _spelled(cohen_kappa(people, judge, found.group, 3)),
-        "agreement": _spelled(mean_by_group(same, found.group)),
+        "kappa": spelled(cohen_kappa(people, judge, found.group, 3)),
+        "agreement": spelled(mean_by_group(same, found.group)),
         "people_alpha": alpha_of(among, found.group) | {"comparisons": int((among.sum(axis=1) >= 2).sum())},
     }
 
@@ -143,16 +143,21 @@ def alpha_of(counts: "Ints", groups: "Ints") -> dict[str, Any]:
 
 def calibration(found: Overlap) -> dict[str, Any]:
     """Temperature, scores before and after it, and the curve."""
+    return calibration_of(found.judge, found.people, found.group)
+
+
+def calibration_of(judge: "Floats", people: "Floats", group: "Ints") -> dict[str, Any]:
+    """Temperature, scores before and after it, and the curve: the judge's probabilities against shares of people."""
     from data.calibration import calibration_curve, cooled, scores, temperature
 
-    heat = temperature(found.judge, found.people, found.group)
+    heat = temperature(judge, people, group)
     row: dict[str, Any] = {
-        "temperature": _spelled(heat),
-        "scores": scores(found.judge, found.people)._asdict(),
-        "curve": [one._asdict() for one in calibration_curve(found.judge, found.people)],
+        "temperature": spelled(heat),
+        "scores": scores(judge, people)._asdict(),
+        "curve": [one._asdict() for one in calibration_curve(judge, people)],
     }
     if heat.value is not None:
-        row["scores_at_temperature"] = scores(cooled(found.judge, heat.value), found.people)._asdict()
+        row["scores_at_temperature"] = scores(cooled(judge, heat.value), people)._asdict()
     return row
 
 
@@ -166,7 +171,7 @@ def biases(found: Overlap, told: Sides) -> dict[str, Any]:
     first = wilson(told.first, told.decided)
     row: dict[str, Any] = {
         "first_side": {"value": first.rate, "low": first.low, "high": first.high, "asked": told.asked},
-        "same_in_both_orders": _spelled(mean_by_group(*_known(found.consistent, found.group))),
+        "same_in_both_orders": spelled(mean_by_group(*_known(found.consistent, found.group))),
     }
     unlike = found.longer != 0
     sign = np.sign(found.longer[unlike])
@@ -175,9 +180,9 @@ def biases(found: Overlap, told: Sides) -> dict[str, Any]:
     longer = np.where(sign > 0, verdict, 1 - verdict)
     theirs = np.where(sign > 0, people, 1 - people)
     row["longer_wins"] = {
-        "judge": _spelled(mean_by_group(longer, group)),
-        "people": _spelled(mean_by_group(theirs, group)),
-        "more_than_people": _spelled(mean_by_group(longer - theirs, group)),
+        "judge": spelled(mean_by_group(longer, group)),
+        "people": spelled(mean_by_group(theirs, group)),
+        "more_than_people": spelled(mean_by_group(longer - theirs, group)),
     }
     spread = float(np.sqrt(np.mean(found.longer[unlike] ** 2))) if unlike.any() else 0.0
     if spread and len(set(group.tolist())) >= 3:
@@ -201,5 +206,6 @@ def part(found: Overlap, rows: "NDArray[np.bool_]") -> Overlap:
     return Overlap(pair, group, people, counts, judge, longer, consistent)  # type: ignore[arg-type]
 
 
-def _spelled(estimate: "Estimate") -> dict[str, Any]:
+def spelled(estimate: "Estimate") -> dict[str, Any]:
+    """An estimate as a row holds it."""
     return {key: value for key, value in estimate._asdict().items() if key != "why" or value is not None}

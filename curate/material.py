@@ -5,7 +5,7 @@ texts: each function here reads one of them. Rows are sorted by id, so the order
 changes nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -239,14 +239,26 @@ def _passages(task: dict[str, Any], where: str | None = None) -> Iterator[Passag
 
 
 def of_task(
-    task: Task, stored: Iterable[Stored], rules: Rules = ALL_SOURCES, where: str | None = None
+    task: Task,
+    stored: Iterable[Stored],
+    rules: Rules = ALL_SOURCES,
+    where: str | None = None,
+    gone: Collection[str] = (),
 ) -> tuple[list[Pair], list[Ballot], list[Passage]]:
-    """The pairs, ballots and texts of one task and its judgments."""
+    """The pairs, ballots and texts of one task and its judgments; `gone` are responses that were retracted."""
     kept, _ = usable(stored, rules)
-    pairs, _ = pairs_of(task, kept, rules)
-    found = [ballot_of(j, task.prompt.id, where) for j in kept]
+    pairs, _ = pairs_of(task, kept, rules, gone)
+    found = [ballot_of(_without(j, gone) if gone else j, task.prompt.id, where) for j in kept]
     rows = [pair_of(pair)._replace(split=None, where=where) for pair in pairs]
-    return rows, [b for b in found if b is not None], list(_passages(task.model_dump(), where))
+    texts = [one for one in _passages(task.model_dump(), where) if one.id not in gone]
+    return rows, [b for b in found if b is not None], texts
+
+
+def _without(j: Judgment, gone: Collection[str]) -> Judgment:
+    """A judgment as if these responses had never been there."""
+    ranking = None if j.ranking is None else [[r for r in tier if r not in gone] for tier in j.ranking]
+    shown = [r for r in j.shown if r not in gone]
+    return j.model_copy(update={"ranking": ranking and [tier for tier in ranking if tier], "shown": shown})
 
 
 def from_snapshot(con: "Connection", folder: Path, project: str | None) -> Material:
@@ -257,11 +269,12 @@ def from_snapshot(con: "Connection", folder: Path, project: str | None) -> Mater
     name = choose_project(con, project)
     judged: dict[str, list[Stored]] = {}
     for task, state, record in con.execute(
-        "SELECT task, state, record FROM judgments WHERE project = ? ORDER BY judgment", [name]
+        "SELECT task, state, record FROM judgments WHERE project = ? AND NOT superseded ORDER BY judgment", [name]
     ).fetchall():
         judged.setdefault(task, []).append(Stored(state, Judgment.model_validate_json(record)))
+    gone = dict(con.execute("SELECT task, gone FROM gone_responses").fetchall())
     parts = [
-        of_task(Task.model_validate_json(record), judged.get(task, []))
+        of_task(Task.model_validate_json(record), judged.get(task, []), gone=gone.get(task, ()))
         for task, record in con.execute(
             "SELECT task, record FROM tasks WHERE project = ? ORDER BY task", [name]
         ).fetchall()

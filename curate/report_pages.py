@@ -1,4 +1,4 @@
-"""The report pages of single commands: curate.agreement, curate.aggregate and curate.audit, plain tables too.
+"""The report pages of single commands: curate.agreement, aggregate, calibrate and audit, plain tables too.
 
 Each is a pure function from what the command has just written to the text of report.html. The report of a
 whole export is curate/report.py.
@@ -11,12 +11,13 @@ from markupsafe import Markup
 
 from curate.findings import Finding
 from curate.report_parts import Row, agreement_parts, alphas, finding_parts
-from curate.report_people import annotator_parts, standing_parts
+from curate.report_people import annotator_parts, judge_parts, leaning_parts, standing_parts
 from curate.report_words import CRITERIA, GROUPS, verdict
 from data.plots import histogram
 from data.report import (
     Axes,
     Words,
+    between,
     breakdown,
     code,
     contents,
@@ -148,9 +149,78 @@ def audit_page(found: Sequence[Finding], counts: Mapping[str, int], name: str, a
     return page(_AUDIT, [body, check], lead=lead, what="Concord", name=name)
 
 
+def judge_page(judges: Sequence[Row], slices: Sequence[Row], short: Mapping[str, int], least: int, name: str) -> str:
+    """report.html of curate.calibrate: of a project, of comparisons or of labels.
+
+    Args:
+        judges, slices: rows of data/judges.jsonl and data/slices.jsonl.
+        short: judges with too few in common with people, and how many they have.
+        least: how many are needed.
+        name: of the project or the files.
+    """
+    lead = Markup("").join(_judged(row) for row in judges)
+    for judge, n in sorted(short.items()):
+        lead += note("info", paragraph(_SHORT, who=judge, n=n, least=least))
+    parts = [
+        ("judges", Words("With people", "与人比较"), judge_parts(judges)),
+        ("leanings", Words("Leanings", "偏向"), leaning_parts(judges)),
+        ("slices", Words("Parts of the data", "数据的各部分"), _judged_slices(slices)),
+        ("files", _FILES, [paragraph(_JUDGE_FILES, file=code("data/judges.jsonl")), paragraph(_PROOF)]),
+    ]
+    body = [section(key, title, *inside) for key, title, inside in parts if any(inside)]
+    return page(_JUDGED, body, lead=lead, what="Concord", name=name)
+
+
+def _judged(row: Row) -> Markup:
+    """What to know first of a judge: agreement, and whether it may be as sure as it is."""
+    heat, alpha = row["temperature"], row["alpha"]
+    told: dict[str, str | Markup] = {"who": row["judge"], "alpha": "–", "ends": ""}
+    if alpha["value"] is not None:
+        told["alpha"] = number(alpha["value"])
+    if alpha["low"] is not None:
+        told["ends"] = say(_ENDS, low=number(alpha["low"]), high=number(alpha["high"]))
+    if heat["value"] is None or heat["low"] is None:
+        return note("info", paragraph(_JUDGED_SAYS, sure=say(_NOT_KNOWN), **told))
+    words = _TOO_SURE if heat["low"] > 1 else _TOO_SHY if (heat["high"] or 2) < 1 else _SURE_ENOUGH
+    return note("good" if words is _SURE_ENOUGH else "warn", paragraph(_JUDGED_SAYS, sure=say(words), **told))
+
+
+def _judged_slices(slices: Sequence[Row]) -> list[Markup]:
+    def told(found: Row) -> str:
+        ends = between(found["low"], found["high"], lambda x: number(x, 2))
+        value = "–" if found["value"] is None else number(found["value"], 2)
+        return value if ends == "–" else f"{value} ({ends})"
+
+    rows = []
+    for row in slices:
+        few = say(_TOO_FEW)
+        cells = [few, ""] if "note" in row else [told(row["alpha"]), told(row["agreement"])]
+        rows.append([row["judge"], row["slice"], row["comparisons"], *cells])
+    return [table(_JUDGED_COLUMNS, rows)] if rows else []
+
+
 _AGREEMENT = Words("{name}: how far annotators agree", "{name}：标注者有多一致")
 _AGGREGATE = Words("{name}: votes put together", "{name}：票数汇总")
 _AUDIT = Words("{name}: audit", "{name}：审查")
+_JUDGED = Words("{name}: judges held against people", "{name}：以人为准检验裁判")
+_JUDGED_SAYS = Words("{who}: alpha with people {alpha}{ends}; {sure}.", "{who}：与人的 α 为 {alpha}{ends}；{sure}。")
+_TOO_SURE = Words("it is too sure of itself", "它过于自信")
+_TOO_SHY = Words("it is not sure enough", "它信心不足")
+_SURE_ENOUGH = Words("it is about as sure as it may be", "它的信心与其把握大致相称")
+_NOT_KNOWN = Words("how sure it may be is not known", "其信心是否恰当尚不得知")
+_SHORT = Words(
+    "{who} has {n} in common with people, fewer than {least}: not measured.",
+    "{who} 与人共同判断的只有 {n} 个，少于 {least}：未作检验。",
+)
+_TOO_FEW = Words("too few", "过少")
+_JUDGED_COLUMNS = [
+    Words("judge", "裁判"),
+    Words("part", "部分"),
+    Words("judged by both", "双方都判断过"),
+    Words("alpha", "α"),
+    Words("agreement", "一致比例"),
+]
+_JUDGE_FILES = Words("Every figure with its interval: {file}.", "全部指标与区间：{file}。")
 _FILES = Words("Files", "文件")
 _PROOF = Words("manifest.json has the hash of every file.", "manifest.json 记有每个文件的哈希值。")
 _ALPHA = Words(

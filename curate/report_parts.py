@@ -12,13 +12,13 @@ from markupsafe import Markup
 from curate.findings import Finding
 from curate.report_words import (
     CRITERIA,
-    FINDINGS,
     GROUPS,
     LEVELS,
     MEASURES,
     SLICES,
     case_says,
     finding_says,
+    finding_title,
     how_to_trace,
     reason,
     verdict,
@@ -173,7 +173,7 @@ def _finding(one: Finding, allowed: bool) -> Markup:
     mark = level_mark(one.level, LEVELS[one.level])
     if allowed:
         mark += Markup(" ") + level_mark("info", Words("allowed by name", "已按名称放行"))
-    title = say(FINDINGS[one.name]) if one.name in FINDINGS else data(one.name)
+    title = finding_title(one)
     cases = Markup("").join(
         Markup("<li>{} <bdi>{}</bdi></li>").format(code(case.id), case_says(case.says)) for case in one.examples[:3]
     )

@@ -80,9 +80,11 @@ def standing_parts(rows: Sequence[Row], where: str = "data/standings.jsonl") -> 
     order = sorted(rows, key=lambda r: (-r["strength"], str(r["item"])))
     drawn = [Span(str(r["item"]), r["strength"], r["low"], r["high"]) for r in order[:DRAWN]]
     told = say(_STRONGEST, first=order[0]["item"], n=len(order))
-    listed = [[r["item"], number(r["strength"]), between(r["low"], r["high"])] for r in order[:LISTED]]
+    few = [bool(r.get("too_few")) for r in order]
+    listed = [[r["item"], number(r["strength"]), _ends(r)] for r in order[:LISTED]]
     return [
         paragraph(_STRENGTH, "soft"),
+        paragraph(_FEW_COMPARED, n=sum(few), of=len(few)) if any(few) else Markup(),
         figure(
             "standings",
             Words("Strength of each", "各项的强度"),
@@ -94,12 +96,22 @@ def standing_parts(rows: Sequence[Row], where: str = "data/standings.jsonl") -> 
     ]
 
 
+def _ends(row: Row) -> Markup | str:
+    """A strength's interval, marked where it rests on too few comparisons."""
+    ends = between(row["low"], row["high"])
+    return say(_FEW_ENDS, ends=ends) if row.get("too_few") else ends
+
+
 def judge_parts(judges: Sequence[Row]) -> list[Markup]:
     """How far each model judge agrees with people and how sure it may be, with its curve."""
     if not judges:
         return []
     rows = [
-        [j["judge"], j["comparisons"], *(_estimate(j[name]) for name in ("alpha", "kappa", "agreement", "temperature"))]
+        [
+            j["judge"],
+            j["comparisons"] if "comparisons" in j else j["units"],
+            *(_estimate(j.get(name, {})) for name in _MEASURES),
+        ]
         for j in judges
     ]
     parts = [paragraph(_JUDGES, "soft"), table(_JUDGE_COLUMNS, rows)]
@@ -123,6 +135,32 @@ def judge_parts(judges: Sequence[Row]) -> list[Markup]:
             )
         )
     return [*parts, grid(*charts)]
+
+
+def leaning_parts(judges: Sequence[Row]) -> list[Markup]:
+    """What each model judge leans to: the side shown first, the longer response, or values of a plain table."""
+    parts = []
+    sided = [j for j in judges if "first_side" in j]
+    if sided:
+        rows = [
+            [
+                j["judge"],
+                _estimate(j["first_side"]),
+                _estimate(j["same_in_both_orders"]),
+                *(_estimate(j["longer_wins"][name]) for name in ("judge", "people", "more_than_people")),
+            ]
+            for j in sided
+        ]
+        parts += [paragraph(_LEANINGS, "soft"), table(_LEANING_COLUMNS, rows)]
+    for j in judges:
+        if values := j.get("values"):
+            rows = [
+                [v["value"], percent(v["judge"]), percent(v["people"]), _estimate(v["more_than_people"])]
+                for v in values[:LISTED]
+            ]
+            more = max(0, len(values) - LISTED)
+            parts.append(table(_VALUE_COLUMNS, rows, more=more, where="data/judges.jsonl"))
+    return parts
 
 
 def _estimate(found: Mapping[str, Any]) -> str:
@@ -155,16 +193,42 @@ _STRENGTH = Words(
 )
 _STRONGEST = Words("{first} is the strongest of {n}.", "{n} 项中 {first} 最强。")
 _STANDING_COLUMNS = [Words("item", "项"), Words("strength", "强度"), Words("95% interval", "95% 区间")]
+_FEW_COMPARED = Words(
+    "{n} of {of} were compared too few times: their intervals are marked and cannot be relied on.",
+    "{of} 项中有 {n} 项比较次数过少：其区间已标出，不可靠。",
+)
+_FEW_ENDS = Words("{ends} (too few comparisons)", "{ends}（比较次数过少）")
+_MEASURES = ("alpha", "people_alpha", "kappa", "agreement", "temperature")
+_LEANINGS = Words(
+    "A judge without leanings takes the side shown first half of the time, says the same in both orders always, and"
+    " the longer response no more often than people do.",
+    "没有偏向的裁判选先显示一侧的比例为一半，交换顺序后结论总是相同，选较长回答的比例也不高于人。",
+)
+_LEANING_COLUMNS = [
+    Words("judge", "裁判"),
+    Words("takes the side shown first", "选先显示的一侧"),
+    Words("the same in both orders", "两种顺序结论相同"),
+    Words("takes the longer", "选较长的"),
+    Words("people do", "人选较长的"),
+    Words("difference", "差"),
+]
+_VALUE_COLUMNS = [
+    Words("value", "取值"),
+    Words("the judge gives it", "裁判给出"),
+    Words("people give it", "人给出"),
+    Words("difference", "差"),
+]
 _JUDGES = Words(
-    "A model judge is held against people on the comparisons both made. Temperature says how sure it may be: 1 is"
+    "A model judge is held against people on what both judged. Temperature says how sure it may be: 1 is"
     " right, above 1 it is too sure of itself, below 1 not sure enough.",
-    "在人和模型都判断过的比较上，用人的判断检验模型裁判。温度表示其把握是否恰当：1 为恰当，大于 1"
+    "在人和模型都判断过的内容上，用人的判断检验模型裁判。温度表示其把握是否恰当：1 为恰当，大于 1"
     " 为过于自信，小于 1 为信心不足。",
 )
 _JUDGE_COLUMNS = [
     Words("judge", "裁判"),
-    Words("comparisons", "比较数"),
-    Words("alpha", "α"),
+    Words("judged by both", "双方都判断过"),
+    Words("alpha with people", "与人的 α"),
+    Words("alpha among people", "人之间的 α"),
     Words("kappa", "κ"),
     Words("agreement", "一致比例"),
     Words("temperature", "温度"),

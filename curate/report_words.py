@@ -163,6 +163,32 @@ FINDINGS = {
     "licence_restricted": Words("A licence forbids commercial use or changes", "许可证禁止商用或修改"),
     "intransitive": Words("Judgments that go round in a circle", "判断形成循环"),
 }
+NEUTRAL = {
+    "position_bias": Words("How often the answer shown first wins", "先显示的回答胜出的比例"),
+    "position_bias_person": Words("Which side of the screen each annotator takes", "各标注者选择屏幕哪一侧"),
+    "length_bias": Words("How often the longer answer wins", "较长的回答胜出的比例"),
+    "style_bias": Words(
+        "How often answers with lists, headers, bold or code win", "带列表、标题、粗体或代码的回答胜出的比例"
+    ),
+    "language_mismatch": Words("Scripts of the chosen answer and of its prompt", "被选回答与提示所用的文字"),
+    "speed_outlier": Words("How quick each annotator is", "各标注者的用时"),
+    "agreement_outlier": Words("How far each annotator agrees with the others", "各标注者与他人的一致程度"),
+    "label_leak": Words("Words of labels in the texts", "文本中的标签用语"),
+    "one_sided_mark": Words("Words that stand at one side's edge more often", "在一侧回答首尾出现较多的词"),
+    "answer_in_prompt": Words("Chosen answers that stand in their prompt", "出现在提示中的被选回答"),
+    "identical_answers": Words("Pairs of the same text", "文本相同的偏好对"),
+    "near_identical_answers": Words("Pairs of nearly the same text", "文本几乎相同的偏好对"),
+    "duplicate_rows": Words("Rows that come again", "再次出现的数据行"),
+    "contradiction": Words("Pairs judged both ways", "两种选择都有的偏好对"),
+    "split_leak": Words("Prompts in more than one split", "出现在多个划分中的提示"),
+    "contamination": Words("Texts in common with evaluation files", "与评测文件相同的文本"),
+    "private_data": Words("What looks like private data", "形似个人信息的内容"),
+    "licence_unknown": Words("Rows and their licences", "数据行及其许可证"),
+    "licence_mixed": Words("Licences of the rows", "数据行的各种许可证"),
+    "licence_restricted": Words("What the licences allow", "许可证允许的用途"),
+    "intransitive": Words("Whether judgments go round in circles", "判断是否形成循环"),
+}
+"""Titles of findings that are only to know: what was looked at, with nobody found guilty."""
 _TRACES = {
     "each case names its file and line": Words("Each case names its file and line.", "每处都注明文件与行号。"),
     "audit/judgments.jsonl has what they judged, by annotator": Words(
@@ -230,6 +256,12 @@ def how_to_trace(one: Finding) -> Markup:
     if one.trace in _TRACES:
         return say(_TRACES[one.trace])
     return code(one.trace) if one.trace else Markup()
+
+
+def finding_title(one: Finding) -> Markup:
+    """What a finding is called: as a fault where it is to be looked at, by its subject where it is only to know."""
+    titles = NEUTRAL if one.level == "info" else FINDINGS
+    return say(titles[one.name]) if one.name in titles else data(one.name)
 
 
 def finding_says(one: Finding) -> Markup:

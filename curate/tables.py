@@ -47,6 +47,7 @@ def read_labels(
     value: str = "value",
     rejected: Rejected | None = None,
     table: str = "labels",
+    probability: str | None = None,
 ) -> str:
     """Labels of any number of files as one table; returns its name.
 
@@ -60,6 +61,7 @@ def read_labels(
     Args:
         rejected: is told of each row that cannot be used.
         table: name of the table to make.
+        probability: the column of it, for a table that then has probability too (DOUBLE, NULL where there is none).
 
     Raises:
         NotThere, BadInput: a file that cannot be read, without these columns, or no usable row at all.
@@ -69,13 +71,21 @@ def read_labels(
         Column("annotator", annotator, "--annotator"),
         Column("value", value, "--value", required=False),
     ]
-    raw = _read_all(con, table, paths, columns, rejected, "value IS NOT NULL")
+    reasons, sure = [], ""
+    if probability is not None:
+        default = probability == "probability"
+        columns.append(Column("probability", probability, "--probability", required=False, optional=default))
+        number = "try_cast(trim(probability) AS DOUBLE)"
+        empty = "coalesce(trim(probability), '') = ''"
+        reasons = [(f"NOT ({empty} OR coalesce({number} BETWEEN 0 AND 1, FALSE))", "probability is none from 0 to 1")]
+        sure = ", try_cast(trim(r.probability) AS DOUBLE) AS probability"
+    raw = _read_all(con, table, paths, columns, rejected, "value IS NOT NULL", reasons)
     _drop_no_numbers(con, table, raw)
     number_names(con, f"{table}_units", [(raw, "unit")])
     number_names(con, f"{table}_annotators", [(raw, "annotator")])
     _number_values(con, raw, f"{table}_values")
     con.execute(
-        f"CREATE OR REPLACE TABLE {table} AS SELECT u.id AS unit, a.id AS annotator, s.id AS value FROM {raw} r"
+        f"CREATE OR REPLACE TABLE {table} AS SELECT u.id AS unit, a.id AS annotator, s.id AS value{sure} FROM {raw} r"
         f" JOIN {table}_units u ON u.name = r.unit JOIN {table}_annotators a ON a.name = r.annotator"
         " JOIN _spelled s ON s.spelled = r.value"
     )

@@ -1,18 +1,22 @@
-"""Prove an export: every byte, every id, and every row against the judgments behind it.
+"""Prove an export: every byte, every id, and every row against the judgments behind it; of other folders every byte.
 
     python -m curate.verify DIR [--store [URL]]
 
 The folder alone shows whether anything in it was changed and whether each row says what its
 judgments say. With --store the ledger's chain is checked too, and that the tasks and
-judgments are those of the store, none that counted left out. Exit status: 0 all fits,
-1 something does not (named by file and row), 2 there is nothing to verify.
+judgments are those of the store, none that counted left out. Of a folder that another command wrote (a snapshot,
+an audit, a split …) every byte, row hash, digest and seal is checked, and what it is is said; rows are proved for
+exports only. Exit status: 0 all fits, 1 something does not (named by file and row), 2 there is nothing to verify.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.command import add_json, add_workspace, finish, parser
-from data.errors import CheckFailed, exit_status, one_line
+from data.errors import BadInput, CheckFailed, exit_status, one_line
+
+if TYPE_CHECKING:
+    from data.manifest import Manifest
 
 SHOWN = 10  # faults printed; the rest are counted
 DEFAULT_STORE = "default"
@@ -21,7 +25,7 @@ DEFAULT_STORE = "default"
 def main(argv: list[str] | None = None) -> int:
     """Read the flags, verify, print what does not fit."""
     p = parser(__doc__, "python -m curate.verify")
-    p.add_argument("dir", type=Path, metavar="DIR", help="a folder that curate.export wrote")
+    p.add_argument("dir", type=Path, metavar="DIR", help="a folder that a command wrote: an export, or any other")
     p.add_argument(
         "--store",
         nargs="?",
@@ -67,6 +71,18 @@ def verify(folder: Path, url: str | None) -> tuple[list[str], dict[str, Any]]:
     if faults:
         return faults, {"verified": False, "folder": str(folder)}
     manifest = read_manifest(folder)
+    if manifest.what != "export" and not looks_like_export(folder, manifest):
+        if url is not None:
+            raise BadInput(f"{folder} is '{one_line(manifest.what, 40)}', no export; only an export fits a store")
+        return [], {
+            "verified": True,
+            "folder": str(folder),
+            "what": one_line(manifest.what, 40),
+            "files": len(manifest.files),
+            "rows": sum(f.rows or 0 for f in manifest.files if f.path.startswith("data/")),
+            "proved": "every byte, row hash, digest and seal; rows are proved for exports only",
+            "digest": manifest.digest,
+        }
     faults = check_rows(folder, manifest)
     if url is not None and not faults:
         store = open_store(url, create=False)
@@ -86,6 +102,14 @@ def verify(folder: Path, url: str | None) -> tuple[list[str], dict[str, Any]]:
         "digest": manifest.digest,
         "ledger": "fits" if url is not None else "not compared; --store does it",
     }
+
+
+def looks_like_export(folder: Path, manifest: "Manifest") -> bool:
+    """Whether it is an export whatever its manifest calls it: by rows with judgments behind them, or by rules."""
+    from curate.proof import JUDGMENTS, TASKS
+
+    rules = isinstance(manifest.config.get("rules"), dict)
+    return rules or all((folder / name).exists() for name in ("data", TASKS, JUDGMENTS))
 
 
 if __name__ == "__main__":

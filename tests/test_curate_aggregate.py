@@ -443,7 +443,7 @@ def test_a_bad_row_is_kept_with_its_reason_and_a_wrong_column_gets_a_hint(tmp_pa
     assert run(path, "--out", tmp_path / "out") == 0
     (rejected,) = lines(tmp_path / "out/audit/rejected.jsonl")
     assert rejected["line"] == len(rows) + 2
-    with pytest.raises(BadInput, match="did you mean 'annotator'"):
+    with pytest.raises(BadInput, match="did you mean --annotator annotator"):
         run(path, "--annotator", "annotater", "--out", tmp_path / "other")
     with pytest.raises(BadInput, match="one of the two"):
         run("--out", tmp_path / "other")
@@ -632,7 +632,7 @@ def test_three_peoples_real_verdicts_give_the_majority_back_where_it_is_clear(re
     assert run(path, "--comparisons", "--rounds", "5", "--out", tmp_path / "out", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert (summary["pairs"], summary["comparisons"], summary["annotators"]) == (999, 2997, 3)
-    assert "too many to rank" in summary["warnings"][0]  # each text stands in one pair: there is nothing to rank
+    assert "fall into 999 parts" in summary["warnings"][0]  # each text stands in one pair: there is nothing to rank
     pairs = lines(tmp_path / "out/data/pairs.jsonl")
     clear = [pair for pair in pairs if pair["votes"]["chosen"] == 3]
     assert len(clear) > 500

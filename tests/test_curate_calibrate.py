@@ -214,8 +214,10 @@ def test_a_fair_judge_is_measured_and_the_report_says_so(tmp_path, capsys):
     slices = {s["slice"]: s for s in lines(tmp_path / "out/data/slices.jsonl")}
     assert slices["language: zh"]["comparisons"] == 150
     assert "kind: ab" in slices
-    report = (tmp_path / "out/report.md").read_text("utf-8")
+    report = (tmp_path / "out/report.html").read_text("utf-8")
     assert "about as sure as it may be" in report
+    assert "信心与其把握大致相称" in report
+    assert "language: zh" in report
     assert any("alpha with people" in line for line in summary["findings"])
 
 
@@ -257,7 +259,7 @@ def test_plain_comparisons_hold_one_annotator_against_the_others_in_any_order(tm
     for n, threads in enumerate((1, 2, 8)):
         path = comparisons(tmp_path / f"{n}.csv", np.random.default_rng(n) if n else None)
         out = tmp_path / f"out{n}"
-        assert run(path, "--judge", "gpt", "--threads", threads, "--out", out) == 0
+        assert run(path, "--comparisons", "--judge", "gpt", "--threads", threads, "--out", out) == 0
         digests.add(json.loads((out / "manifest.json").read_text())["digest"])
     assert len(digests) == 1
     (found,) = lines(out / "data/judges.jsonl")
@@ -267,4 +269,98 @@ def test_plain_comparisons_hold_one_annotator_against_the_others_in_any_order(tm
     with pytest.raises(BadInput, match="--judge names"):
         run(path, "--out", tmp_path / "other")
     with pytest.raises(NotThere, match="'gpt'"):
+        run(path, "--comparisons", "--judge", "gtp", "--out", tmp_path / "other")
+
+
+def labelled(path: Path, sure: bool = True, order: Any = None, heat: float = 1.0) -> Path:
+    """Labels of 300 units by three people and a judge who says "spam" too often and how sure it is."""
+    random = np.random.default_rng(5)
+    rows = []
+    for n in range(300):
+        odds = random.normal(0, 2)
+        for who in ("ann", "bo", "cy"):
+            rows.append((f"u{n}", who, "spam" if random.random() < 1 / (1 + np.exp(-odds)) else "fine", ""))
+        said = heat * (odds + 0.8)
+        p = 1 / (1 + np.exp(-abs(said)))
+        rows.append((f"u{n}", "gpt", "spam" if said > 0 else "fine", f"{p:.6f}" if sure else ""))
+    rows = rows if order is None else [rows[i] for i in order.permutation(len(rows))]
+    head = "unit,annotator,value,probability\n" if sure else "unit,annotator,value\n"
+    lines_ = [",".join(row if sure else row[:3]) for row in rows]
+    path.write_text(head + "\n".join(lines_) + "\n", "utf-8")
+    return path
+
+
+def test_plain_labels_hold_a_judge_against_people_in_any_order(tmp_path):
+    digests = set()
+    for n, threads in enumerate((1, 2, 8)):
+        path = labelled(tmp_path / f"{n}.csv", order=np.random.default_rng(n) if n else None)
+        assert run(path, "--judge", "gpt", "--threads", threads, "--out", tmp_path / f"out{n}") == 0
+        digests.add(json.loads((tmp_path / f"out{n}/manifest.json").read_text())["digest"])
+    assert len(digests) == 1
+    (found,) = lines(tmp_path / "out0/data/judges.jsonl")
+    assert found["units"] == 300
+    assert found["alpha"]["low"] < found["alpha"]["value"] < found["alpha"]["high"]
+    assert found["temperature"]["value"] > 0.5
+    spam = next(v for v in found["values"] if v["value"] == "spam")
+    assert spam["more_than_people"]["low"] > 0
+    assert spam["judge"] - spam["people"] == pytest.approx(spam["more_than_people"]["value"])
+    report = (tmp_path / "out0/report.html").read_text("utf-8")
+    assert "spam" in report
+    assert "与人的 α" in report
+
+
+def test_labels_agree_with_what_is_counted_by_hand(tmp_path):
+    rows = [("u1", "a", "x"), ("u1", "b", "x"), ("u1", "j", "x"), ("u2", "a", "x"), ("u2", "b", "y"), ("u2", "j", "y")]
+    rows += [("u3", "a", "y"), ("u3", "j", "x"), ("u4", "j", "x"), ("u5", "a", "y")]  # u4 and u5 are not in common
+    rows += [("u6", "a", "x"), ("u6", "a", "x"), ("u6", "a", "y"), ("u6", "j", "x")]  # most often x: said once
+    path = tmp_path / "l.tsv"
+    path.write_text("unit\tannotator\tvalue\n" + "".join("\t".join(row) + "\n" for row in rows))
+    assert run(path, "--judge", "j", "--least", "3", "--out", tmp_path / "out") == 0
+    (found,) = lines(tmp_path / "out/data/judges.jsonl")
+    assert (found["units"], found["even_majorities"]) == (4, 1)
+    assert found["agreement"]["value"] == pytest.approx((1 + 0.5 + 0 + 1) / 4)
+    assert found["people_alpha"]["units"] == 2
+    assert {v["value"]: (v["judge"], v["people"]) for v in found["values"]} == {
+        "x": (0.75, pytest.approx((1 + 0.5 + 0 + 1) / 4)),
+        "y": (0.25, pytest.approx((0 + 0.5 + 1 + 0) / 4)),
+    }
+    assert found["temperature"]["why"].startswith("hard labels")
+
+
+@pytest.mark.parametrize("heat", [0.4, 3.0])
+def test_a_judge_of_labels_who_is_too_sure_or_not_sure_enough_is_told_apart(heat, tmp_path, capsys):
+    path = labelled(tmp_path / "l.csv", heat=heat)
+    assert run(path, "--judge", "gpt", "--out", tmp_path / "out") == 0
+    (found,) = lines(tmp_path / "out/data/judges.jsonl")
+    low, high = found["temperature"]["low"], found["temperature"]["high"]
+    assert low > 1 if heat > 1 else high < 1
+    assert ("too sure" if heat > 1 else "not sure enough") in capsys.readouterr().out
+
+
+def test_labels_as_jsonl_and_parquet_with_other_columns_say_the_same(tmp_path):
+    import pandas as pd
+
+    table = pd.read_csv(labelled(tmp_path / "l.csv"))
+    table.columns = ["item", "who", "label", "sure"]
+    table.to_parquet(tmp_path / "l.parquet")
+    table.to_json(tmp_path / "l.jsonl", orient="records", lines=True, double_precision=6)
+    flags = ["--unit", "item", "--annotator", "who", "--value", "label", "--probability", "sure", "--judge", "gpt"]
+    found = []
+    for name in ("l.parquet", "l.jsonl"):
+        assert run(tmp_path / name, *flags, "--out", tmp_path / f"{name}-out") == 0
+        found.append(lines(tmp_path / f"{name}-out/data/judges.jsonl"))
+    assert run(tmp_path / "l.csv", "--judge", "gpt", "--out", tmp_path / "out") == 0
+    assert found[0] == found[1] == lines(tmp_path / "out/data/judges.jsonl")
+
+
+def test_a_probability_that_is_none_and_too_few_units_are_said(tmp_path):
+    path = labelled(tmp_path / "l.csv")
+    path.write_text(path.read_text() + "u1,gpt,spam,high\nu2,gpt,spam,1.5\n")
+    assert run(path, "--judge", "gpt", "--out", tmp_path / "out") == 0
+    rejected = lines(tmp_path / "out/audit/rejected.jsonl")
+    assert [row["line"] for row in rejected] == [1202, 1203]
+    assert all("probability" in row["reason"] for row in rejected)
+    with pytest.raises(NotEnough, match="gpt has 300"):
+        run(path, "--judge", "gpt", "--least", "1000", "--out", tmp_path / "other")
+    with pytest.raises(NotThere, match="did you mean 'gpt'"):
         run(path, "--judge", "gtp", "--out", tmp_path / "other")

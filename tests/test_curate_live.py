@@ -25,6 +25,7 @@ from annotate import answers, assign, projects
 from curate import bias, people, votes
 from curate.agree import Question, agree
 from curate.ballot_columns import WHOLE, columns
+from curate.casting import Ballots, ballots, cast_ballots
 from curate.engine import engine
 from curate.frozen import freeze, open_snapshot
 from curate.live import main
@@ -102,18 +103,18 @@ def by_the_commands(url: str, folder: Path) -> Found:
             found |= agreements(agree(con, scales, asked, False, lambda _: None))
         except NotEnough:
             pass
-        ballots = [b for b in from_snapshot(con, folder, "p").ballots if b.kind == "person"]
-        for who in {b.annotator for b in ballots}:
-            rate = bias.position(columns([b for b in ballots if b.annotator == who]))
+        seen = [b for b in from_snapshot(con, folder, "p").ballots if b.kind == "person"]
+        for who in {b.annotator for b in seen}:
+            rate = bias.position(columns([b for b in seen if b.annotator == who]))
             found["position", scope(annotator=who)] = as_rate(rate)
-        if ballots:
-            found["position", scope()] = as_rate(bias.position(columns(ballots)))
-        for who, (parts, n) in people.agreements(columns(ballots)).items():
+        if seen:
+            found["position", scope()] = as_rate(bias.position(columns(seen)))
+        for who, (parts, n) in people.agreements(columns(seen)).items():
             found["others", scope(annotator=who)] = as_rate(wilson(parts / WHOLE, n))
-        votes.compare(con, "p", ["person"], None)
-        pairs, cast = votes.pair_votes(con)
+        cast = ballots(con, cast_ballots(con, "p"), ["person"])
+        pairs, said = votes.pair_votes(cast)
         if len(pairs.group):
-            found |= aggregated(con, pairs, cast)
+            found |= aggregated(cast, pairs, said)
     return {key: nine(value) for key, value in found.items()}
 
 
@@ -146,14 +147,14 @@ def agreements(rows: list[dict[str, Any]]) -> Found:
     return found
 
 
-def aggregated(con: Any, pairs: votes.Pairs, cast: votes.PairVotes) -> Found:
+def aggregated(cast: Ballots, pairs: votes.Pairs, said: votes.PairVotes) -> Found:
     found: Found = {}
-    verdicts = judge_pairs(cast, len(pairs.group))
-    for n, who in enumerate(votes.voters(con)[0]):
+    verdicts = judge_pairs(said, len(pairs.group))
+    for n, who in enumerate(cast.annotators):
         r = person_row(who, verdicts.people, n, {})
         value = {"value": r["reliability"], "low": r["low"], "high": r["high"], "n": r["votes"]}
         found["reliability", scope(annotator=who)] = value
-    duels = models_of(con, pairs, cast)
+    duels = models_of(cast, pairs, said)
     if duels is None:
         return found
     made = stand(duels, prior=0.5, rounds=WISH.rounds, seed=0)
@@ -197,6 +198,11 @@ def test_after_any_history_the_measures_are_those_of_the_commands(
             assert found == by_the_commands(store_url, tmp_path / "snapshot")
             assert {name for name, _ in found} == FULL
             assert computed(store)[1] == found, "read anew it says the same"
+    for record in drawn(store, rng):
+        retract(store, record)
+        _, found = computed(store, kept)
+        assert found == by_the_commands(store_url, tmp_path / "snapshot")
+        assert computed(store)[1] == found
     states = {r.state for r in read(store, "SELECT DISTINCT state FROM judgments")}
     assert "counted" in states
     assert read(store, "SELECT 1 FROM judgments WHERE supersedes IS NOT NULL")
@@ -205,6 +211,15 @@ def test_after_any_history_the_measures_are_those_of_the_commands(
 def read(store: Store, sql: str, **values: Any) -> Any:
     with store.read() as tx:
         return tx.all(sql, **values)
+
+
+def drawn(store: Store, rng: random.Random) -> list[str]:
+    """Records to take back: two judgments, a response of a ranking and one of another task, and a prompt."""
+    judged = [r.id for r in read(store, "SELECT id FROM judgments WHERE state = 'counted' ORDER BY id")]
+    texts = [json.loads(r.record) for r in read(store, "SELECT record FROM task_records ORDER BY task")]
+    ranked, other = (rng.choice([t for t in texts if (t["kind"] == "ranking") == yes]) for yes in (True, False))
+    responses = [rng.choice(task["responses"])["id"] for task in (ranked, other)]
+    return [*rng.sample(judged, 2), *responses, rng.choice(texts)["prompt"]["id"]]
 
 
 def judge(store: Store, person: str, **say: Any) -> str:

@@ -17,7 +17,7 @@ from curate.audit import main as audit
 from curate.findings import NAMES, Case, Finding
 from curate.report import Nearest, Story, report
 from curate.report_pages import Outcome, aggregate_page, agreement_page, audit_page
-from curate.report_words import FINDINGS, case_says, reason
+from curate.report_words import FINDINGS, NEUTRAL, case_says, reason
 from curate.row_figures import binned, count, lengths, nothing, total
 from data.plots import PALETTE, Point, Span, bars, curve, heat, histogram, lines, spans
 from data.report import Words, breakdown, data, page, say, table
@@ -271,6 +271,7 @@ def test_a_reader_of_english_meets_no_chinese(drawn_once):
 
 def test_every_finding_has_words():
     assert set(FINDINGS) == set(NAMES)
+    assert set(NEUTRAL) == set(NAMES)
 
 
 @pytest.mark.parametrize(
@@ -501,3 +502,27 @@ def test_the_report_has_no_fault_that_axe_finds(browser, tmp_path, drawn_once):
         tab = browser.new_context(color_scheme=scheme, bypass_csp=True).new_page()
         tab.goto((tmp_path / "report.html").as_uri())
         assert [fault["id"] for fault in axe.run(tab).response["violations"]] == []
+
+
+def test_what_is_only_to_know_is_not_titled_as_a_fault() -> None:
+    from curate.report_words import finding_title
+
+    one = Finding(name="position_bias", level="info", count=5, of=10, says="the answer shown first got 50%")
+    assert "How often the answer shown first wins" in finding_title(one)
+    assert "too often" not in finding_title(one)
+    assert "胜出过多" not in finding_title(one)
+    assert "too often" in finding_title(one.model_copy(update={"level": "warn"}))
+
+
+def test_warnings_of_labels_and_strengths_of_few_comparisons_are_on_the_page() -> None:
+    from curate.report_pages import Outcome, aggregate_page
+    from curate.report_people import standing_parts
+
+    told = Outcome(
+        "l.csv", {"units": 3}, "dawid-skene", 4, True, 0, 0, [0] * 20, warnings=["no unit was labelled twice"]
+    )
+    assert "no unit was labelled twice" in aggregate_page(told, [], [])
+    rows = [{"item": n, "strength": 1.0, "low": 0.0, "high": 2.0, "too_few": n == "new"} for n in ("old", "new")]
+    page = "".join(standing_parts(rows))
+    assert page.count("(too few comparisons)") == 1
+    assert "1 of 2 were compared too few times" in page

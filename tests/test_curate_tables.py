@@ -88,7 +88,7 @@ def test_a_missing_value_is_counted_and_a_misspelt_column_meets_a_hint(tmp_path:
     with engine() as con:
         t = read_labels(con, [path])
         assert read_tally(con, t) == [(str(path), 4, 1, 0)]
-        with pytest.raises(BadInput, match=r"no column 'units'; did you mean 'unit'.*--unit names another"):
+        with pytest.raises(BadInput, match=r"no column 'units'.*did you mean --unit unit\?"):
             read_labels(con, [path], unit="units")
         with pytest.raises(NotThere, match=r"did you mean 'a\.csv'"):
             read_labels(con, [tmp_path / "aa.csv"])

@@ -10,6 +10,8 @@ import pytest
 from data.store import open_store
 from tests.made import load, row
 
+LET = ["--allow", "one_sided_mark"]  # the toy texts say "answer 0" where the better one stands
+
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
@@ -48,7 +50,7 @@ def test_bare_judgments_of_an_export_are_measured_as_the_project_is(store: str, 
     from curate.export import main as export
 
     whole = measured(tmp_path / "a", "--project", "p")
-    assert export(["--project", "p", "--out", str(tmp_path / "e"), "--sources", "human,model"]) == 0
+    assert export(["--project", "p", "--out", str(tmp_path / "e"), "--sources", "human,model", *LET]) == 0
     of_folder = measured(tmp_path / "b", str(tmp_path / "e"))
     # A record does not say when it was handed in where its author did not, so there is no month.
     assert of_folder == [r for r in whole if r["slice"] != "month"]
@@ -67,7 +69,7 @@ def test_bare_judgments_are_aggregated_as_the_project_is(store: str, tmp_path: P
     from curate.aggregate import main as aggregate
     from curate.export import main as export
 
-    assert export(["--project", "p", "--out", str(tmp_path / "e"), "--sources", "human,model"]) == 0
+    assert export(["--project", "p", "--out", str(tmp_path / "e"), "--sources", "human,model", *LET]) == 0
     for out, words in (("s", ["--project", "p"]), ("b", ["--snapshot", str(tmp_path / "e")])):
         assert aggregate([*words, "--out", str(tmp_path / out), "--rounds", "20"]) == 0
     for name in ("pairs", "responses", "annotators"):

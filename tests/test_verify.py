@@ -70,7 +70,7 @@ def seal_anew(out: Path, **changed: Any) -> None:
     manifest = read_manifest(out).model_copy(update=changed)
     (out / "manifest.json").unlink()
     (out / ROWS).unlink()
-    made = make_manifest(out, "export", manifest.config, manifest.inputs, write_row_hashes(out))
+    made = make_manifest(out, manifest.what, manifest.config, manifest.inputs, write_row_hashes(out))
     (out / "manifest.json").write_bytes(spell(made))
 
 
@@ -348,11 +348,44 @@ def test_nothing_to_verify_is_one_line_and_status_2(tmp_path: Path, capsys: Any,
     assert "there is no project 'sky'" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_no_export_says_so(tmp_path: Path, capsys: Any) -> None:
-    with write_folder(tmp_path / "out", "snapshot", {}) as folder:
-        folder.write("data/train.jsonl", [{"id": "x"}])
-    assert check(tmp_path / "out") == 1
-    assert "the manifest describes no export, but 'snapshot'" in capsys.readouterr().out
+def other_folder(out: Path, what: str) -> Path:
+    with write_folder(out, what, {"seed": 1}) as folder:
+        folder.write("data/train.jsonl", [{"id": "x", "text": "one"}, {"id": "y", "text": "two"}])
+        folder.write("audit/tasks.jsonl", [{"id": "z"}])
+        write_row_hashes(folder.path)
+    return out
+
+
+@pytest.mark.parametrize("what", ["snapshot", "dedup", "split", "self_instruct"])
+def test_a_folder_of_another_command_is_checked_byte_by_byte_and_named(what: str, tmp_path: Path, capsys: Any) -> None:
+    out = other_folder(tmp_path / "out", what)
+    assert check(out, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["what"], told["verified"], told["rows"]) == (what, True, 2)
+    assert "rows are proved for exports only" in told["proved"]
+    assert told["digest"] == read_manifest(out).digest
+    path = out / "data/train.jsonl"
+    path.write_text(path.read_text().replace("two", "2"))
+    assert check(out) == 1
+    assert "y" in capsys.readouterr().out
+    assert check(out, "--store", f"sqlite:///{tmp_path}/none.db") == 1
+
+
+def test_only_an_export_is_held_against_a_store(tmp_path: Path, capsys: Any) -> None:
+    assert check(other_folder(tmp_path / "out", "dedup"), "--store", f"sqlite:///{tmp_path}/none.db") == 2
+    assert "only an export fits a store" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("edited", [False, True])
+@pytest.mark.parametrize("config", [{}, {"config": {"seed": 1}}])
+def test_an_export_called_something_else_is_refused_not_waved_through(
+    copy: Path, capsys: Any, edited: bool, config: dict[str, Any]
+) -> None:
+    if edited:
+        edit(copy / "data/train.jsonl", swap_chosen)
+    seal_anew(copy, what="dedup", **config)
+    assert check(copy) == 1
+    assert "the manifest describes no export, but 'dedup'" in capsys.readouterr().out
 
 
 def test_the_real_pairwise_file_exports_and_verifies(
