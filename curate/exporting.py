@@ -112,22 +112,20 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     rules = recipe.rules
     plan = Plan(source.project, rules, recipe.format, source.retracted)
     many = source.tasks > _FEW
-    with (
-        Waiting(folder.path / ".pairs") as waiting,
-        engine(THREADS, folder=folder.path) as con,
-        beside(many) as start,
-    ):
-        tally, found = _look(folder, source, plan, con, waiting)
-        if not waiting.briefs:
-            raise _nothing(source, tally, waiting.reasons())
-        came = source.came() if rules.dedup != "none" else {}
-        repeats = start(find_repeated, waiting.whole(), rules, came, 1, folder.path)
-        with progress("agreement, clusters, duplicates, audit", total=5) as step:
-            agreed = agreement(con, source.project, recipe.checks, rules.seed)
-            require(agreed, recipe.checks)
-            people = [] if found is None else annotators(found)
-            write_measures(folder, agreed, people)
-            step(1)
+    with Waiting(folder.path / ".pairs") as waiting, beside(many) as start:
+        with engine(THREADS, folder=folder.path) as con:
+            tally, found = _look(folder, source, plan, con, waiting)
+            if not waiting.briefs:
+                raise _nothing(source, tally, waiting.reasons())
+            came = source.came() if rules.dedup != "none" else {}
+            repeats = start(find_repeated, waiting.whole(), rules, came, 1, folder.path)
+            with progress("measuring agreement", total=1) as step:
+                agreed = agreement(con, source.project, recipe.checks, rules.seed)
+                step(1)
+        require(agreed, recipe.checks)
+        people = [] if found is None else annotators(found)
+        write_measures(folder, agreed, people)
+        with progress("clusters, duplicates, audit", total=4) as step:
             clusters = cluster(waiting.prompts, rules)
             step(1)
             sides = across(clusters, rules)
@@ -189,7 +187,7 @@ def _look(
             for looked in run(look_block, aside.blocks(), beliefs, repeat(plan)):
                 waiting.add(looked)
                 step(1)
-    return tally, found
+    return tally, None if found is None else found._replace(rows=[])
 
 
 def _blocks(stored: "Iterator[StoredTask]") -> "Iterator[list[StoredTask]]":

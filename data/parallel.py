@@ -61,7 +61,7 @@ def _map(pool: ProcessPoolExecutor, ahead: int, work: Any, *tasks: Iterable[Any]
 
 @contextmanager
 def beside(process: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
-    """A function that starts work and gives another that waits for its result.
+    """A function that starts one piece of work and gives another that waits for its result.
 
     Args:
         process: whether to start it in a process of its own; else it is done here when its result is asked for.
@@ -70,7 +70,18 @@ def beside(process: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
         yield lambda work, *given: partial(work, *given)
         return
     with _pool(1) as pool:
-        yield lambda work, *given: pool.submit(work, *given).result
+
+        def start(work: Callable[..., Any], *given: Any) -> Callable[[], Any]:
+            under_way = pool.submit(work, *given)
+
+            def result() -> Any:
+                found = under_way.result()
+                pool.shutdown()  # its memory is wanted
+                return found
+
+            return result
+
+        yield start
 
 
 def _pool(count: int) -> ProcessPoolExecutor:
