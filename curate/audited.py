@@ -9,7 +9,9 @@ stopped it lies in a folder beside, OUT.refused.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.decisions import Clusters, assign
@@ -159,6 +161,25 @@ def _evaluation(folder: "Folder", recipe: Recipe) -> "Index | None":
     return index
 
 
+REFUSED = "refused export"
+
+
+def refused_beside(out: Path) -> Path:
+    """Where what stopped an export lies."""
+    return out.with_name(f"{out.name}.refused")
+
+
+def take_away_refused(out: Path) -> None:
+    """Take away what stopped a former try, once an export is whole; only where it is a folder of ours."""
+    from data.errors import ConcordError
+    from data.manifest import read_manifest
+
+    beside = refused_beside(out)
+    with suppress(ConcordError):
+        if beside.is_dir() and read_manifest(beside).what == REFUSED:
+            rmtree(beside, ignore_errors=True)
+
+
 def _refuse(out: Path, recipe: Recipe, found: "list[Found]", looked_at: "Material") -> None:
     """Write what stopped an export into a folder beside it."""
     from curate.findings import FILE
@@ -171,7 +192,7 @@ def _refuse(out: Path, recipe: Recipe, found: "list[Found]", looked_at: "Materia
         "texts": len(looked_at.passages),
     }
     config = {"format": recipe.format, "checks": recipe.checks.model_dump(mode="json")}
-    with write_folder(out.with_name(f"{out.name}.refused"), "refused export", config, replace=True) as folder:
+    with write_folder(refused_beside(out), REFUSED, config, replace=True) as folder:
         folder.write(FILE, (one.finding for one in found))
         cases = ({"finding": one.finding.name, **c.plain()} for one in found for c in one.cases)
         folder.write("audit/cases.jsonl", cases)

@@ -146,8 +146,13 @@ def _of_task(task: str, mine: Evidence, theirs: Evidence, one: Side, other: Side
         word = "was" if a is None else "now"
         why = [f"{word} left out: {gap}"] if gap else []
         why += ["other rules"] if one.plan.rules != other.plan.rules and (k in moved or "beyond the" in gap) else []
+        why += happened
+        if mine.belief is not None and theirs.belief is not None and not happened and mine.belief != theirs.belief:
+            why.append("the model was fitted again, to other judgments of other tasks")
+        if not gap and {"cluster", "split"} & set(columns):
+            why.append("its prompt is in another cluster")
         ids = [str(row["id"]) for row in (a, b) if row]
-        yield Change(what, task, list(k), ids, columns, why + happened or ["other configuration"])
+        yield Change(what, task, list(k), ids, columns, why or ["other configuration"])
 
 
 def _gap(evidence: Evidence, k: tuple[str, ...]) -> str:

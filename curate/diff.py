@@ -7,6 +7,7 @@ configuration. Rows are known by their task and responses, so a pair that turned
 changed row. Differences are no failure: the exit status is 0.
 """
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def diff(a: Path, b: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     same = one.manifest.digest == other.manifest.digest
     rows = [] if same else [change._asdict() for change in changes(one, other)]
     whats = Counter(row["what"] for row in rows)
-    reasons = Counter(why for row in rows for why in row["why"])
+    reasons = Counter(re.sub(r"( duplicate) of \S+$", r"\1", why) for row in rows for why in row["why"])
     ledgers = [side.manifest.inputs.get("ledger", {}).get("seq") for side in (one, other)]
     summary: dict[str, Any] = {
         "same": same,

@@ -49,6 +49,7 @@ def run(url: str, recipe: Recipe, out: Path, *, replace: bool = False) -> dict[s
     Raises:
         ConcordError: whatever stops it; then nothing is written, and a former folder is as it was.
     """
+    from curate.audited import take_away_refused
     from curate.moment import came, find_project, read_tasks
     from curate.retracted import closure, read_retractions
     from data import ledger
@@ -91,6 +92,7 @@ def run(url: str, recipe: Recipe, out: Path, *, replace: bool = False) -> dict[s
     finally:
         gc.enable()
         store.close()
+    take_away_refused(out)
     return {**summary(recipe, made), "digest": manifest.digest, "wrote": str(out)}
 
 
