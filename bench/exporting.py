@@ -2,13 +2,15 @@
 
     python -m bench.exporting
 
-A project is grown from a seed: prompts of about 100 characters, two responses of 400 each, 200 annotators of
-known skill, one of whom clicks what is first, prompts and rows that come again with a word changed, Chinese among
-them. It is loaded as `python -m annotate.load` loads it; then `python -m curate.export` runs as a command of its own.
+A project is grown from a seed: prompts of about 100 characters, two responses of 400 each (a tenth of the tasks
+are Chinese: 60, and 260 each), 200 annotators of known skill, one of whom clicks what is first, and rows that come
+again with a word changed. It is loaded as `python -m annotate.load` loads it; then `python -m curate.export` runs
+as a command of its own, and `python -m curate.verify` after it.
 """
 
 import argparse
 import contextlib
+import itertools
 import json
 import random
 import subprocess
@@ -22,7 +24,6 @@ from bench.figures import folder, report
 
 REACH = {"seconds": 90.0, "peak_mb": 3000.0}
 ANNOTATORS = 200
-_CHINESE = "我们可以先把问题分成几个部分然后逐一讨论每个部分的答案以及它为什么成立这样读者就能看清楚其中的道理"
 
 
 def rows(tasks: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -32,12 +33,15 @@ def rows(tasks: int, seed: int) -> Iterator[dict[str, Any]]:
     grow = Grower(seed)
     dice = random.Random(seed + 1)
     skill = [0.6 + 0.35 * dice.random() for _ in range(ANNOTATORS)]
+    # Words of two characters, as frequent as words are (the n-th 1/n as often as the first).
+    chinese = ["".join(chr(0x4E00 + dice.randrange(3000)) for _ in range(2)) for _ in range(20_000)]
+    often = list(itertools.accumulate(1 / (rank + 3) for rank in range(len(chinese))))
     former: list[dict[str, Any]] = []
     for n in range(tasks):
         if former and dice.random() < 0.02:
             row = _again(former[dice.randrange(len(former))], dice)
         elif dice.random() < 0.1:
-            prompt, *answers = ("".join(dice.choices(_CHINESE, k=k)) for k in (60, 260, 260))
+            prompt, *answers = ("".join(dice.choices(chinese, cum_weights=often, k=k)) for k in (30, 130, 130))
             row = {"language": "zh", "prompt": prompt, "responses": answers}
         else:
             row = {"language": "en", "prompt": grow.text()[:100], "responses": [grow.text()[:400] for _ in range(2)]}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from curate.decisions import Clusters, assign
 from curate.recipe import Recipe
 from curate.rules import Rules
-from data.errors import BadInput, CheckFailed
+from data.errors import CheckFailed
 from data.jsonl import read_lines
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from data.folder import Folder
 
 DROPPED = "audit/dropped.jsonl"
+Read = tuple[list["Pair"], list["Ballot"]]
 
 
 class Audited(NamedTuple):
@@ -39,34 +40,33 @@ class Audited(NamedTuple):
     """Rows that go because of a finding, and the reason."""
 
 
+def read_all(folder: "Folder", waiting: "Waiting", clusters: Clusters, recipe: Recipe) -> "Read | None":
+    """The rows and judgments as an audit looks at them; None where there is none."""
+    if not recipe.checks.audit:
+        return None
+    return list(_pairs(waiting, clusters, recipe.rules)), list(_ballots(folder.path))
+
+
 def audit(
-    folder: "Folder",
-    waiting: "Waiting",
-    clusters: Clusters,
-    recipe: Recipe,
-    gone: Collection[str],
-    out: Path,
-    threads: int,
+    folder: "Folder", read: "Read | None", recipe: Recipe, gone: Collection[str], out: Path, threads: int
 ) -> Audited:
     """Audit the rows that are still there.
 
     Args:
+        read: what `read_all` gave.
         gone: rows that go already.
         out: where the export shall lie; what is refused lies beside it.
 
     Raises:
         CheckFailed: a finding blocks.
-        BadInput: rows are to be dropped and nothing is audited.
     """
-    if not recipe.checks.audit:
-        if recipe.rules.drop:
-            raise BadInput("--drop leaves out rows that the audit names; leave --no-audit out")
+    if read is None:
         return Audited(None, {})
     from curate.auditing import Limits, findings, rows_named
     from curate.findings import FILE, blocking
     from curate.material import material
 
-    looked_at = material(_pairs(waiting, clusters, recipe.rules, gone), _ballots(folder.path))
+    looked_at = material((pair for pair in read[0] if pair.id not in gone), read[1])
     index = _evaluation(folder, recipe)
     found = findings(looked_at, Limits(**recipe.checks.limits), index, threads=threads)
     folder.write(FILE, (one.finding for one in found))
@@ -112,7 +112,8 @@ def dropped_again(
     only = tuple(name for name in rules.drop if name != "contamination")
     checks = config.get("checks")
     limits = checks.get("limits", {}) if isinstance(checks, dict) else {}
-    looked_at = material(_pairs(waiting, clusters, rules, gone), _ballots(folder))
+    there = (pair for pair in _pairs(waiting, clusters, rules) if pair.id not in gone)
+    looked_at = material(there, _ballots(folder))
     found = findings(looked_at, Limits(**limits, only=only)) if only else []
     made = _dropped(rows_named(found, looked_at), rules)
     known = {brief.id for brief in waiting.briefs}.difference(gone)
@@ -122,14 +123,13 @@ def dropped_again(
     return faults + [f"{DROPPED}: row {id_} is not what the findings name" for id_ in sorted(wrong)]
 
 
-def _pairs(waiting: "Waiting", clusters: Clusters, rules: Rules, gone: Collection[str]) -> "Iterator[Pair]":
+def _pairs(waiting: "Waiting", clusters: Clusters, rules: Rules) -> "Iterator[Pair]":
     from curate.material import pair_of
 
     known: dict[str, str] = {}
     for found in waiting.read():
         for pair in found.pairs:
-            if pair["id"] not in gone:
-                yield pair_of(assign(pair, clusters, rules, known))
+            yield pair_of(assign(pair, clusters, rules, known))
 
 
 def _ballots(folder: Path) -> "Iterator[Ballot]":

@@ -172,6 +172,13 @@ def _as_written(probability: float) -> Fraction:
 
 def _votes(j: Judgment, rules: Rules, known: Collection[str], unit: int) -> Votes:
     """What a judgment says of every two of the known responses."""
+    if j.choice is not None and j.ranking is None and j.probability is None and j.verdict == "answered":
+        if len(j.shown) != 2 or not (j.shown[0] in known and j.shown[1] in known):
+            return {}
+        a, b = j.shown  # by far the most common judgment, without what the others need
+        won = unit // 2 if j.choice == "tie" else unit if j.choice == "A" else 0
+        tie = unit if j.choice == "tie" else 0
+        return {(a, b): Vote(won, tie), (b, a): Vote(unit - won, tie)}
     found: Votes = {}
     for a, b, first in _comparisons(j, rules, unit):
         if a in known and b in known:

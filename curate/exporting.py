@@ -103,7 +103,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
         NotEnough: no pair comes of the project.
         CheckFailed: a finding blocks, or agreement is not reached where it is required.
     """
-    from curate.audited import audit
+    from curate.audited import audit, read_all
     from curate.decisions import across, cluster, quota_of
     from curate.engine import engine
     from curate.evidence import Plan
@@ -120,7 +120,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
             if not waiting.briefs:
                 raise _nothing(source, tally, waiting.reasons())
             came = source.came() if rules.dedup != "none" else {}
-            repeats = start(find_repeated, waiting.whole(), rules, came, 1, folder.path)
+            repeats = start(find_repeated, waiting.whole(), rules, came, THREADS if many else 1, folder.path)
             with progress("measuring agreement", total=1) as step:
                 agreed = agreement(con, source.project, recipe.checks, rules.seed)
                 step(1)
@@ -133,12 +133,14 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
             sides = across(clusters, rules)
             folder.write("audit/splits.json", [sides])
             step(1)
-            twice = repeats()
+            read = read_all(folder, waiting, clusters, recipe)
+            twice = repeats()  # looked for meanwhile
             twice.write(folder)
             keep_order(folder, waiting, came)
             left_out = dict(twice.left_out)
             step(1)
-            audited = audit(folder, waiting, clusters, recipe, left_out, out, THREADS if many else 1)
+            audited = audit(folder, read, recipe, left_out, out, THREADS if many else 1)
+            read = None
             left_out |= audited.left_out
             left_out |= quota_of(waiting.briefs, clusters, rules, left_out)
             step(1)

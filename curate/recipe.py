@@ -108,6 +108,8 @@ def make_recipe(*given: Mapping[str, Any]) -> Recipe:
         raise BadInput(f"the export's checks: {explain(error)}") from None
     _check_names("--drop", rules.drop)
     _check_names("--allow", checks.allow)
+    if rules.drop and not checks.audit:
+        raise BadInput("--drop leaves out rows that the audit names; leave --no-audit out")
     if not -1 <= checks.agreement <= 1:
         raise BadInput(f"--agreement: {checks.agreement} is not within -1 to 1")
     project = merged.get("project")

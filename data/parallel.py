@@ -88,13 +88,19 @@ def _pool(count: int) -> ProcessPoolExecutor:
     """Processes that begin afresh: one that is copied would share locks with threads it does not have."""
     import multiprocessing
 
-    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), initializer=_begin)
 
 
-def _end_with_parent() -> None:
-    """End when the process that started this one is killed, and not wait for work for ever."""
+def _begin() -> None:
+    """Begin a process: it ends when the one that started it is killed, and does not wait for work for ever.
+
+    Blocks are made of small values in no cycles, so nothing is gained by looking for some.
+    """
+    import gc
     import multiprocessing
     import threading
+
+    gc.disable()
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
