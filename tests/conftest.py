@@ -172,6 +172,23 @@ def real() -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model of the kind train.tiny makes, smaller and hardly trained; made once in a run."""
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError:
+        lacking("no torch for the tests of training: pip install 'concord-preferences[train]'")
+    from train.tiny_model import Shape
+    from train.tiny_run import make_tiny
+
+    out = tmp_path_factory.mktemp("tiny") / "model"
+    shape = Shape(words=512, width=64, layers=2, heads=2, inner=128, check_every=1000)
+    make_tiny(out, steps=10, shape=shape, must_win=False)
+    return out
+
+
+@pytest.fixture(scope="session")
 def chromium() -> str:
     """Path of a Chromium: CONCORD_CHROMIUM, the machine's own, or the one Playwright installed."""
     named = [os.environ.get("CONCORD_CHROMIUM"), *map(shutil.which, CHROMIUM_NAMES)]

@@ -76,10 +76,11 @@ class Export(NamedTuple):
     def licences(self) -> dict[str, int]:
         """Rows of each licence; rows that name none count as "none stated"."""
         found: dict[str, int] = {}
-        for group in (*self.pairs.values(), *self.answers.values()):
-            for one in group:
-                name = str(one.row.get("licence") or "none stated")
-                found[name] = found.get(name, 0) + 1
+        pairs = [one.row for group in self.pairs.values() for one in group]
+        answers = [one.row for group in self.answers.values() for one in group]
+        for row in (*pairs, *answers):
+            name = str(row.get("licence") or "none stated")
+            found[name] = found.get(name, 0) + 1
         return dict(sorted(found.items()))
 
 

@@ -72,9 +72,10 @@ def load_causal(model: str, *, four_bit: bool = False, dtype: str = "float32") -
 def nf4(compute: str = "float32") -> Any:
     """4-bit NormalFloat with double quantisation, T. Dettmers et al., arXiv 2305.14314."""
     import torch
-    from transformers import BitsAndBytesConfig
+    import transformers
 
-    return BitsAndBytesConfig(
+    config: Any = transformers.BitsAndBytesConfig
+    return config(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
@@ -89,9 +90,10 @@ def keep_gradients(model: Any) -> int:
     and computes with it from then on, in training too, where it gives no gradient. Each layer asks its own
     attribute whether the CPU can do that; here it is told no.
     """
-    from bitsandbytes.nn import Linear4bit
+    import bitsandbytes
 
-    layers = [layer for layer in model.modules() if isinstance(layer, Linear4bit)]
+    kinds: Any = bitsandbytes.nn
+    layers = [layer for layer in model.modules() if isinstance(layer, kinds.Linear4bit)]
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False
     return len(layers)

@@ -20,7 +20,6 @@ from train.exports import Answer, Pair
 from train.tasks import Task
 from train.tokens import Tokens, template_hash, tokenise
 
-
 Fate = Literal["kept", "cut", "dropped", "no signal"]
 
 

@@ -235,7 +235,7 @@ def _together(made: Settings) -> Iterator[str]:
     if not made.model:
         yield "model: needed; a model's folder, or --model"
     if made.anchor and made.method != "full":
-        yield f"anchor: an adapter starts at zero change already; take method full, or leave it at 0 (it is {made.anchor})"
+        yield "anchor: an adapter starts from no change already; take method full, or leave it at 0"
     if made.method != "full" and any("lm_head" in name or name == "score" for name in made.lora.targets):
         yield "lora.targets: the head cannot have an adapter"
     if made.method != "full" and "all-linear" in made.lora.targets and len(made.lora.targets) > 1:

@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     p = parser(__doc__, "python -m train.tiny")
     p.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write; must be new")
     p.add_argument("--seed", type=int, default=0, help="weights and order of texts (default: 0)")
-    p.add_argument("--steps", type=int, default=700, metavar="N", help="most steps (default: 700)")
+    p.add_argument("--steps", type=int, default=800, metavar="N", help="most steps (default: 800)")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="threads; the bytes hang on it (default: 1)")
     p.add_argument("--force", action="store_true", help="put it in the place of a former one")
     add_json(p)

@@ -1,6 +1,6 @@
 """A small language model made on the spot: tokenizer, weights, and a few hundred steps on the bundled texts.
 
-A Llama in every name and shape that trainers, adapters and 4-bit layers look for, only small (4 layers, 128 wide).
+A Llama in every name and shape that trainers, adapters and 4-bit layers look for, only small (3 layers, 128 wide).
 Plain torch on the CPU in fp32; the same seed, steps and threads give the same bytes.
 """
 
@@ -31,22 +31,22 @@ TEMPLATE = """{{- bos_token -}}
 {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"""
-"""Each message is its role's token, its text, and <|end|>; what the assistant says is marked for assistant_only_loss."""
+"""Each message is its role's token, its text, and <|end|>; the assistant's part is marked for assistant_only_loss."""
 
 
 class Shape(NamedTuple):
-    """How large the model is and how it learns; the defaults give 1.1 million parameters."""
+    """How large the model is and how it learns; the defaults give 0.8 million parameters."""
 
     words: int = 1024
     width: int = 128
-    layers: int = 4
+    layers: int = 3
     heads: int = 4
-    inner: int = 384
+    inner: int = 320
     positions: int = 1024
-    batch: int = 4
+    batch: int = 2
     window: int = 128
     """Tokens of one training sequence; documents lie end to end in it."""
-    check_every: int = 50
+    check_every: int = 100
     """Steps between looks at the held-out loss."""
 
 
@@ -60,9 +60,10 @@ class Step(NamedTuple):
 
 def make_tokenizer(documents: Sequence[Document], words: int) -> "PreTrainedTokenizerFast":
     """A byte-level BPE tokenizer of at most `words` tokens, with the chat template."""
+    import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
 
+    wrapped: Any = transformers.PreTrainedTokenizerFast
     bare = Tokenizer(models.BPE())
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
@@ -75,7 +76,7 @@ def make_tokenizer(documents: Sequence[Document], words: int) -> "PreTrainedToke
     )
     texts = [m["content"] for document in documents if not document.held_out for m in document.messages]
     bare.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
+    made: PreTrainedTokenizerFast = wrapped(
         tokenizer_object=bare,
         bos_token=BOS,
         eos_token=EOS,
@@ -86,6 +87,7 @@ def make_tokenizer(documents: Sequence[Document], words: int) -> "PreTrainedToke
         clean_up_tokenization_spaces=False,
         model_max_length=1024,
     )
+    return made
 
 
 def make_model(tokenizer: "PreTrainedTokenizerFast", shape: Shape, seed: int) -> "LlamaForCausalLM":
@@ -131,7 +133,7 @@ def learn(
     """Train in place, one `Step` after another; the caller may stop at any.
 
     Muon for the matrices of the layers (K. Jordan, 2024: an epoch of it does here what three of AdamW do), AdamW for
-    embeddings, head and norms; the rate rises for 20 steps, and falls over the last 60% to a twentieth.
+    embeddings, head and norms; the rate rises for 20 steps and falls on a line towards zero.
     """
     import torch
 
@@ -141,13 +143,13 @@ def learn(
     inside = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in inside]
     optimizers: list[tuple[torch.optim.Optimizer, float]] = [
-        (torch.optim.Muon(matrices, lr=0.03, weight_decay=0.0), 0.03),
-        (torch.optim.AdamW(others, lr=0.02, betas=(0.9, 0.98), weight_decay=0.0), 0.02),
+        (torch.optim.Muon(matrices, lr=0.015, weight_decay=0.0), 0.015),
+        (torch.optim.AdamW(others, lr=0.01, betas=(0.9, 0.98), weight_decay=0.0), 0.01),
     ]
     model.train()
     for step in range(1, steps + 1):
-        share = min(1.0, step / 20) * max(0.05, 1 - max(0.0, (step / steps - 0.4) / 0.6))
-        loss = _loss(model, next(stream))
+        share = min(1.0, step / 20) * max(0.03, 1 - step / steps)
+        loss: Any = _loss(model, next(stream))
         for optimizer, rate in optimizers:
             optimizer.param_groups[0]["lr"] = rate * share
             optimizer.zero_grad()

@@ -11,7 +11,7 @@ from train import trigram
 from train.sample_text import documents
 from train.tiny_model import Shape, Step, learn, make_model, make_tokenizer, on_threads, save, tokens_of
 
-AHEAD = 0.05
+AHEAD = 0.03
 """Nats a token by which the held-out loss must be below the trigram model's before training stops early."""
 
 
@@ -19,7 +19,7 @@ def make_tiny(
     out: Path,
     *,
     seed: int = 0,
-    steps: int = 700,
+    steps: int = 800,
     threads: int = 1,
     shape: Shape | None = None,
     replace: bool = False,
@@ -84,8 +84,9 @@ def _card(folder: Folder, figures: dict[str, Any], shape: Shape, seed: int) -> N
         "",
         "# A tiny model, to try training with",
         "",
-        f"A Llama of {shape.layers} layers, {shape.width} wide, {figures['parameters']:,} parameters, with a byte-level",
-        f"BPE tokenizer of {shape.words:,} tokens and a chat template. Made by `python -m train.tiny`, seed {seed}.",
+        f"A Llama of {shape.layers} layers, {shape.width} wide, {figures['parameters']:,} parameters, with a",
+        f"byte-level BPE tokenizer of {shape.words:,} tokens and a chat template. Made by",
+        f"`python -m train.tiny`, seed {seed}.",
         "",
         "| held-out loss | nats a token |",
         "|---|---|",
