@@ -52,11 +52,11 @@ MARKS = {
 }
 
 
-def lacking(what: str) -> NoReturn:
-    """Skip with the words what to install; where CI=true, fail with them."""
+def lacking(what: str, *, module: bool = False) -> NoReturn:
+    """Skip with the words what to install; where CI=true, fail with them. `module` skips a whole file."""
     if os.environ.get("CI") == "true":
         pytest.fail(what, pytrace=False)
-    pytest.skip(what)
+    pytest.skip(what, allow_module_level=module)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,13 +7,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import lacking
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BadInput
 from train import losses
 
-torch = pytest.importorskip("torch")
+try:
+    import torch
+except ImportError:
+    lacking("no torch for the tests of training: pip install 'concord-preferences[train]'", module=True)
 
 
 @pytest.fixture(scope="module")

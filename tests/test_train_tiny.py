@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import lacking
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,10 @@ from train.loading import load_causal, load_tokenizer
 from train.sample_text import documents
 from train.trigram import Trigram, held_out_loss
 
-torch = pytest.importorskip("torch")
+try:
+    import torch
+except ImportError:
+    lacking("no torch for the tests of training: pip install 'concord-preferences[train]'", module=True)
 
 
 def make(out: Path, seed: int) -> None:
@@ -91,8 +95,10 @@ def test_any_text_comes_back_from_its_tokens(tiny: Path) -> None:
 
 
 def test_it_loads_in_real_4_bits_and_keeps_gradients_after_an_evaluation(tiny: Path) -> None:
-    pytest.importorskip("bitsandbytes")
-    from bitsandbytes.nn import Linear4bit
+    try:
+        from bitsandbytes.nn import Linear4bit
+    except ImportError:
+        lacking("no bitsandbytes for the test of 4-bit weights: pip install 'concord-preferences[train]'")
 
     whole, four = load_causal(str(tiny)), load_causal(str(tiny), four_bit=True)
     layers = [layer for layer in four.modules() if isinstance(layer, Linear4bit)]

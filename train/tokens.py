@@ -59,7 +59,7 @@ def tokenise(rows: Sequence[Pair | Answer], tokenizer: Any) -> Iterator[Tokens]:
 def _block(rows: Sequence[Pair | Answer], tokenizer: Any) -> Iterator[Tokens]:
     rendered = [_render(row, tokenizer) for row in rows]
     texts = [text for found in rendered if isinstance(found, list) for text in found]
-    ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
+    ids = iter(tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else [])
     for found in rendered:
         if isinstance(found, str):
             yield Tokens([], [], [], 0, found)
