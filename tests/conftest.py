@@ -52,11 +52,11 @@ MARKS = {
 }
 
 
-def lacking(what: str) -> NoReturn:
-    """Skip with the words what to install; where CI=true, fail with them."""
+def lacking(what: str, *, module: bool = False) -> NoReturn:
+    """Skip with the words what to install; where CI=true, fail with them. `module` skips a whole file."""
     if os.environ.get("CI") == "true":
         pytest.fail(what, pytrace=False)
-    pytest.skip(what)
+    pytest.skip(what, allow_module_level=module)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -169,6 +169,23 @@ def real() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"the real files are not there: {folder} (CONCORD_REAL names another folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model of the kind train.tiny makes, smaller and hardly trained; made once in a run."""
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError:
+        lacking("no torch for the tests of training: pip install 'concord-preferences[train]'")
+    from train.tiny_model import Shape
+    from train.tiny_run import make_tiny
+
+    out = tmp_path_factory.mktemp("tiny") / "model"
+    shape = Shape(words=512, width=64, layers=2, heads=2, inner=128, check_every=1000)
+    make_tiny(out, steps=10, shape=shape, must_win=False)
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,257 @@
+"""A run's settings: one frozen record a task, from YAML and --set, with every problem told at once.
+
+    settings = read_settings("dpo", Path("train/configs/dpo.yaml"), ["learning_rate=5e-6", "lora.rank=8"])
+
+Nothing heavy is imported, and no weight is loaded: what is wrong is known in a tenth of a second. Keys that no part
+of training reads are not there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data.errors import BadInput, NotThere, nearest, one_line
+from train.losses import DpoLoss
+
+CONFIGS = Path(__file__).parent / "configs"
+LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+"""The linear layers of a Llama-shaped model but the head."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
+
+
+class Lora(_Settings):
+    """The adapter, where `method` is lora or qlora. E. Hu et al., arXiv 2106.09685."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Inner width of each adapter; memory and capacity grow with it."""
+    alpha: Annotated[float, Field(gt=0)] = 32
+    """What the adapter adds is scaled by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of an adapter's inputs that is dropped in training."""
+    targets: Annotated[list[str], Field(min_length=1)] = LINEAR
+    """Names of the layers that get an adapter; `all-linear` alone means all but the head. Never lm_head."""
+
+
+class Settings(_Settings):
+    """What every task has."""
+
+    model: str = ""
+    """A model's folder, or OWNER/NAME on the Hub; needed."""
+    method: Literal["full", "lora", "qlora"] = "lora"
+    """All weights; an adapter on frozen weights; an adapter on weights in 4 bits (NF4, double quantisation)."""
+    lora: Lora = Lora()
+    """The adapter; passed over where method is full."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of weights and sums; for qlora, of the sums. bfloat16 wants a GPU of the Ampere kind or newer."""
+    length: Annotated[int, Field(ge=8)] = 1024
+    """Most tokens of prompt and answer; what is longer is cut or dropped, which preflight lists."""
+    allow_loss: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of rows that may be cut or dropped before a run is refused."""
+    batch: Annotated[int, Field(ge=1)] = 4
+    """Rows of one forward pass on one device; a pair is one row, and two sequences."""
+    accumulation: Annotated[int, Field(ge=1)] = 1
+    """Passes whose gradients are summed before a step."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    """Greatest step size, reached after the warm-up."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the step size falls afterwards; constant does not."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of all steps over which the step size rises from zero."""
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    """Times every row is seen; `steps` above 0 goes before it."""
+    steps: Annotated[int, Field(ge=0)] = 0
+    """Steps to take; 0 leaves it to `epochs`."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Order of rows, dropout, and the adapter's first weights."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """A longer gradient is shortened to it."""
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Pull of each weight towards zero."""
+    anchor: Annotated[float, Field(ge=0)] = 0.0
+    """Pull of each weight towards where it started (L2), against forgetting; for method full."""
+    weights: Literal["agreement", "none"] = "none"
+    """Rows weigh as their evidence does (the export's column weight), or all alike."""
+    save_every: Annotated[int, Field(ge=0)] = 0
+    """Steps between checkpoints; 0 keeps only the end."""
+    eval_every: Annotated[int, Field(ge=0)] = 0
+    """Steps between looks at the validation split; 0 looks at the end alone."""
+    resume: bool = False
+    """Go on from the run's last whole checkpoint, where there is one."""
+
+
+class SftSettings(Settings):
+    """Imitation of answers."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    """Greatest step size, reached after the warm-up."""
+    answers_only: bool = True
+    """The loss is of the answer's tokens alone, not of the prompt's."""
+
+
+class RewardSettings(Settings):
+    """A model that scores answers: −log σ(r_chosen − r_rejected − margin)."""
+
+    soft_labels: bool = False
+    """Take p from the export's column probability, in place of certainty."""
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """By how much the chosen answer should win: times 2p − 1, the lead that people gave it."""
+    centring: Annotated[float, Field(ge=0)] = 0.01
+    """Times (r_chosen + r_rejected)²: keeps scores around zero."""
+
+
+class DpoSettings(Settings):
+    """Preferences learnt directly."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-6
+    """Greatest step size, reached after the warm-up."""
+    loss: DpoLoss | Literal["orpo"] = "sigmoid"
+    """sigmoid; cdpo and robust (with label_smoothing); ipo; hinge; orpo, which has no reference model."""
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """How dear it is to leave the reference; ORPO's weight of the odds ratio."""
+    label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of labels held to be wrong, for all pairs alike; in cdpo and robust."""
+    soft_labels: bool = False
+    """Take p from the export's column probability, in place of certainty."""
+    precompute: bool = True
+    """The reference's log-probabilities once, before training, in place of every step."""
+
+
+RECORDS: dict[str, type[Settings]] = {"sft": SftSettings, "reward": RewardSettings, "dpo": DpoSettings}
+
+
+def read_settings(task: str, path: Path | None = None, given: Sequence[str] = (), model: str = "") -> Settings:
+    """A task's settings: the file's over the defaults, each KEY=VALUE over the file's.
+
+    Args:
+        task: "sft", "reward" or "dpo".
+        path: YAML; None takes the defaults.
+        given: "learning_rate=1e-5", "lora.rank=8"; values are read as YAML.
+        model: goes before the file's, where it is not empty.
+
+    Raises:
+        NotThere: no such file.
+        BadInput: one line with everything that is wrong.
+    """
+    record = RECORDS[task]
+    values = _read(path) if path else {}
+    problems = [] if isinstance(values, dict) else [f"{path} holds no keys"]
+    values = dict(values) if isinstance(values, dict) else {}
+    for one in given:
+        problems += _set(values, one, record)
+    if model:
+        values["model"] = model
+    problems += _unknown(values, record)
+    made: Settings | None = None
+    try:
+        made = record.model_validate(_known(values, record))
+    except ValidationError as error:
+        problems += [_plain(fault) for fault in error.errors(include_url=False)]
+    if made is not None:
+        problems += list(_together(made))
+    if problems or made is None:
+        head = f"{len(problems)} problems in the settings" if len(problems) > 1 else "the settings"
+        raise BadInput(f"{head}: {'; '.join(problems)}")
+    return made
+
+
+def _read(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise NotThere(f"{path} is not there; the ones that come along lie in train/configs") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"{path} cannot be read as YAML: {one_line(str(error), 200)}") from None
+
+
+def _set(values: dict[str, Any], text: str, record: type[BaseModel]) -> Iterator[str]:
+    """Put one KEY=VALUE among the values; tells what is wrong with it."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        yield f"--set '{one_line(text, 60)}' is no KEY=VALUE"
+        return
+    try:
+        read = _number(yaml.safe_load(value))
+    except yaml.YAMLError:
+        yield f"--set {key}: '{one_line(value, 60)}' cannot be read"
+        return
+    head, dot, rest = key.partition(".")
+    if not dot:
+        values[head] = read
+        return
+    inner = values.get(head)
+    if head not in record.model_fields or not isinstance(inner, (dict, type(None))):
+        yield f"--set {key}: '{head}' has no keys of its own{nearest(head, record.model_fields)}"
+        return
+    values[head] = {**(inner or {}), rest: read}
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-5 as text; nobody means that."""
+    if isinstance(value, str):
+        try:
+            return float(value) if any(c.isdigit() for c in value) else value
+        except ValueError:
+            return value
+    return value
+
+
+def _unknown(values: Mapping[str, Any], record: type[BaseModel]) -> list[str]:
+    told = []
+    for key, value in values.items():
+        if key not in record.model_fields:
+            told.append(f"'{key}' is no key of {record.__name__}{nearest(str(key), record.model_fields)}")
+        elif key == "lora" and isinstance(value, dict):
+            told += [
+                f"'lora.{k}' is no key{nearest(str(k), Lora.model_fields)}" for k in value if k not in Lora.model_fields
+            ]
+    return told
+
+
+def _known(values: Mapping[str, Any], record: type[BaseModel]) -> dict[str, Any]:
+    made = {k: _number(v) for k, v in values.items() if k in record.model_fields}
+    if isinstance(made.get("lora"), dict):
+        made["lora"] = {k: _number(v) for k, v in made["lora"].items() if k in Lora.model_fields}
+    return made
+
+
+def _plain(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"] if part != "literal")
+    return f"{key}: {one_line(repr(fault['input']), 40)}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+
+
+def _together(made: Settings) -> Iterator[str]:
+    """What is wrong with keys that each are right."""
+    if not made.model:
+        yield "model: needed; a model's folder, or --model"
+    if made.anchor and made.method != "full":
+        yield "anchor: an adapter starts from no change already; take method full, or leave it at 0"
+    if made.method != "full" and any("lm_head" in name or name == "score" for name in made.lora.targets):
+        yield "lora.targets: the head cannot have an adapter"
+    if made.method != "full" and "all-linear" in made.lora.targets and len(made.lora.targets) > 1:
+        yield "lora.targets: all-linear stands alone"
+    if isinstance(made, RewardSettings) and made.margin and made.soft_labels:
+        yield "margin: people's certainty is in the soft labels already; take one of the two"
+    if isinstance(made, DpoSettings):
+        yield from _together_dpo(made)
+
+
+def _together_dpo(made: DpoSettings) -> Iterator[str]:
+    if made.label_smoothing and made.loss not in ("cdpo", "robust"):
+        yield f"label_smoothing: does nothing in loss {made.loss}; take cdpo or robust"
+    if made.loss in ("cdpo", "robust") and not made.label_smoothing:
+        yield f"label_smoothing: loss {made.loss} is plain sigmoid without it; name the share of wrong labels"
+    if made.loss == "robust" and made.label_smoothing >= 0.5:
+        yield "label_smoothing: robust needs it below 0.5"
+    if made.soft_labels and made.label_smoothing:
+        yield "soft_labels: each pair has its own doubt already; take them or label_smoothing"
