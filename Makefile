@@ -46,9 +46,7 @@ $(VENV_PYTHON):
 	@$(PIP) install --editable . --constraint constraints.txt
 	@touch $@
 
-# TRL's format check needs no torch, but its package asks for one: so it comes alone.
 .venv/.test: .venv/.core
-	@echo "Installing what the tests need into .venv (about a minute, once) ..."
-	@$(PIP) install --editable '.[test]' --constraint constraints.txt
-	@$(PIP) install --no-deps trl --constraint constraints.txt
+	@echo "Installing what the tests need into .venv, torch among it (some minutes, once) ..."
+	@$(PIP) install --editable '.[test,train]' --constraint constraints.txt
 	@touch $@

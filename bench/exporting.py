@@ -134,15 +134,17 @@ def main() -> int:
     args.add_argument("--tasks", type=int, default=300_000)
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--aggregate", default="dawid-skene")
+    args.add_argument("--store", metavar="URL", help="a store that holds the project already; else it is grown")
     asked = args.parse_args()
     with folder() as place:
-        path = place / "tasks.jsonl"
-        with path.open("w", encoding="utf-8") as file:
-            for row in rows(asked.tasks, asked.seed):
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        url = f"sqlite:///{place}/store.db"
-        load(path, url)
-        path.unlink()
+        url = asked.store or f"sqlite:///{place}/store.db"
+        if not asked.store:
+            path = place / "tasks.jsonl"
+            with path.open("w", encoding="utf-8") as file:
+                for row in rows(asked.tasks, asked.seed):
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            load(path, url)
+            path.unlink()
         flags = ["--aggregate", asked.aggregate, "--dedup", "row", "--min-votes", "2", "--per-prompt", "4"]
         found = export(url, place / "out", flags)
         began = time.perf_counter()
