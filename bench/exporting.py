@@ -101,7 +101,7 @@ def export(url: str, out: Path, flags: list[str]) -> dict[str, Any]:
         peak = 0.0
         while run.poll() is None:
             peak = max(peak, held(run.pid))
-            time.sleep(0.05)
+            time.sleep(0.5)
         said = run.stdout.read() if run.stdout else b""
     if run.returncode:
         raise SystemExit(f"the export ended with status {run.returncode}")

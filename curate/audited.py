@@ -18,7 +18,7 @@ from curate.decisions import Clusters, assign
 from curate.recipe import Recipe
 from curate.rules import Rules
 from data.errors import CheckFailed
-from data.jsonl import read_lines
+from data.jsonl import parse, read_lines
 
 if TYPE_CHECKING:
     from curate.contamination import Index
@@ -40,11 +40,17 @@ class Audited(NamedTuple):
     """Rows that go because of a finding, and the reason."""
 
 
-def read_all(folder: "Folder", waiting: "Waiting", clusters: Clusters, recipe: Recipe) -> "Read | None":
-    """The rows and judgments as an audit looks at them; None where there is none."""
+def read_all(
+    folder: "Folder", waiting: "Waiting", clusters: Clusters, recipe: Recipe, prompts: Mapping[str, str]
+) -> "Read | None":
+    """The rows and judgments as an audit looks at them; None where there is none.
+
+    Args:
+        prompts: the prompt of each task that was judged.
+    """
     if not recipe.checks.audit:
         return None
-    return list(_pairs(waiting, clusters, recipe.rules)), list(_ballots(folder.path))
+    return list(_pairs(waiting, clusters, recipe.rules)), list(_ballots(folder.path, prompts))
 
 
 def audit(
@@ -113,7 +119,8 @@ def dropped_again(
     checks = config.get("checks")
     limits = checks.get("limits", {}) if isinstance(checks, dict) else {}
     there = (pair for pair in _pairs(waiting, clusters, rules) if pair.id not in gone)
-    looked_at = material(there, _ballots(folder))
+    prompts = {line.value["id"]: line.value["prompt"]["id"] for line in read_lines(folder / "audit/tasks.jsonl")}
+    looked_at = material(there, _ballots(folder, prompts))
     found = findings(looked_at, Limits(**limits, only=only)) if only else []
     made = _dropped(rows_named(found, looked_at), rules)
     known = {brief.id for brief in waiting.briefs}.difference(gone)
@@ -132,15 +139,18 @@ def _pairs(waiting: "Waiting", clusters: Clusters, rules: Rules) -> "Iterator[Pa
             yield pair_of(assign(pair, clusters, rules, known))
 
 
-def _ballots(folder: Path) -> "Iterator[Ballot]":
+def _ballots(folder: Path, prompts: Mapping[str, str]) -> "Iterator[Ballot]":
     """The judgments that count, as the audit looks at them."""
     from curate.material import ballot_of
 
-    prompts = {line.value["id"]: line.value["prompt"]["id"] for line in read_lines(folder / "audit/tasks.jsonl")}
-    for line in read_lines(folder / "audit/judgments.jsonl"):
-        ballot = ballot_of(line.value, prompts[line.value["task_id"]])
-        if ballot is not None:
-            yield ballot
+    path = folder / "audit/judgments.jsonl"
+    if path.is_file():
+        with path.open("rb") as lines:
+            for line in lines:  # written, or proved, a moment ago
+                judgment = parse(line)[0]
+                ballot = ballot_of(judgment, prompts[judgment["task_id"]])
+                if ballot is not None:
+                    yield ballot
 
 
 def _evaluation(folder: "Folder", recipe: Recipe) -> "Index | None":

@@ -104,7 +104,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
         CheckFailed: a finding blocks, or agreement is not reached where it is required.
     """
     from curate.audited import audit, read_all
-    from curate.decisions import across, cluster, quota_of
+    from curate.decisions import cluster, quota_of
     from curate.engine import engine
     from curate.evidence import Plan
     from curate.measured import aggregated, agreement, annotators, require, write_measures
@@ -120,40 +120,41 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
             if not waiting.briefs:
                 raise _nothing(source, tally, waiting.reasons())
             came = source.came() if rules.dedup != "none" else {}
-            repeats = start(find_repeated, waiting.whole(), rules, came, THREADS if many else 1, folder.path)
+            threads = THREADS if many else 1
+            repeats = start(find_repeated, waiting.whole(), rules, came, threads, folder.path)
             with progress("measuring agreement", total=1) as step:
                 agreed = agreement(con, source.project, recipe.checks, rules.seed)
                 step(1)
+            prompts = dict(con.execute("SELECT task, prompt FROM tasks").fetchall())
         require(agreed, recipe.checks)
         people = [] if found is None else annotators(found)
         write_measures(folder, agreed, people)
-        with progress("clusters, duplicates, audit", total=4) as step:
+        with progress("clusters, duplicates, audit, rows", total=4) as step:
             clusters = cluster(waiting.prompts, rules)
             step(1)
-            sides = across(clusters, rules)
-            folder.write("audit/splits.json", [sides])
-            step(1)
-            read = read_all(folder, waiting, clusters, recipe)
-            twice = repeats()  # looked for meanwhile
+            read = read_all(folder, waiting, clusters, recipe, prompts)
+            twice = repeats()
             twice.write(folder)
             keep_order(folder, waiting, came)
-            left_out = dict(twice.left_out)
             step(1)
-            audited = audit(folder, read, recipe, left_out, out, THREADS if many else 1)
-            read = None
-            left_out |= audited.left_out
-            left_out |= quota_of(waiting.briefs, clusters, rules, left_out)
+            gone = dict(twice.left_out)
+            left_out = gone | quota_of(waiting.briefs, clusters, rules, gone)
+            # What the audit leaves out decides which rows a quota keeps; where it leaves out nothing they are known.
+            written = None if rules.drop else start(write_rows, folder, waiting.path, plan, clusters, left_out)
+            audited = audit(folder, read, recipe, gone, out, threads)
             step(1)
-        with progress("writing rows", total=len(waiting.briefs)) as step:
-            written = write_rows(folder, waiting, plan, clusters, left_out, step)
-    if not written.rows:
-        raise _nothing(source, tally, written.left_out)
+            gone |= audited.left_out
+            if written is None:
+                left_out = gone | quota_of(waiting.briefs, clusters, rules, gone)
+            rows = written() if written else write_rows(folder, waiting.path, plan, clusters, left_out)
+            step(1)
+    if not rows.rows:
+        raise _nothing(source, tally, rows.left_out)
     return Made(
         Looked(tally, agreed, people, {} if found is None else aggregated(found)),
-        written,
+        rows,
         audited.findings,
         twice,
-        sides,
         columns_of(recipe.format, waiting.beyond_text),
         len(waiting.briefs),
     )

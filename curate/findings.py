@@ -9,6 +9,7 @@ A finding never holds a whole piece of private data, nor text beyond a short exc
 # ruff: noqa: RUF012 (pydantic copies a default for each record)
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -127,7 +128,13 @@ def _trace(cases: Sequence[Case]) -> str:
 
 def case(id: str, kind: Subject, says: str, where: str | None = None, limit: int = 160) -> Case:
     """A case whose words are cut to `limit` characters on one line, private data in them replaced."""
-    return Case(id=id, kind=kind, says=redact(excerpt(says, limit))[0] if says else "", where=where)
+    return Case(id=id, kind=kind, says=_shown(says, limit), where=where)
+
+
+@lru_cache(maxsize=1024)
+def _shown(says: str, limit: int) -> str:
+    """Many cases of a finding say the same."""
+    return redact(excerpt(says, limit))[0] if says else ""
 
 
 def blocking(found: Iterable[Finding], allowed: Sequence[str] = ()) -> list[Finding]:

@@ -8,14 +8,14 @@ no more. The rest of audit/ is told in curate/evidence.py, curate/beliefs.py and
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, get_args
 
 from curate import layouts
 from curate.beliefs import belief_of
-from curate.decisions import Brief, Clusters, assign, without
+from curate.decisions import Brief, Clusters, across, assign, without
 from curate.evidence import Plan
 from curate.layouts import PlainPair
 from curate.pairs import Belief, LeftOut, Split, Summed, settle
@@ -170,19 +170,15 @@ class Written(NamedTuple):
     """Sets of responses that gave no row, by reason; a whole task counts once."""
     counts: Counts
     """What the report says of them."""
+    sides: dict[str, Any]
+    """How the clusters of prompts fall into splits (curate/decisions.py, across)."""
 
 
-def write_rows(
-    folder: Folder,
-    waiting: Waiting,
-    plan: Plan,
-    clusters: Clusters,
-    left_out: Mapping[str, str],
-    step: Callable[[int], None] = lambda _: None,
-) -> Written:
-    """Write data/ and audit/left_out.jsonl; `step` is told of each pair.
+def write_rows(folder: Folder, waiting: Path, plan: Plan, clusters: Clusters, left_out: Mapping[str, str]) -> Written:
+    """Write data/, audit/left_out.jsonl and audit/splits.json.
 
     Args:
+        waiting: the file in which the pairs wait.
         left_out: rows that go by what was decided over all pairs, and the reason.
     """
     gaps: Counter[str] = Counter()
@@ -191,19 +187,21 @@ def write_rows(
     with ExitStack() as stack:
         files = _open(folder, plan.format, stack)
         lines = stack.enter_context(folder.lines("audit/left_out.jsonl"))
-        for found in waiting.read():
+        pairs = stack.enter_context(waiting.open("rb"))
+        for found in read_found(pairs):
             for pair in found.pairs:
                 assign(pair, clusters, plan.rules, known)
             rows, out = spread(found, plan, left_out)
             for row in rows:
                 files[row.split].add(row.value if plan.format == "parquet" else row.line())
                 count(counts, row.value)
-            step(len(found.pairs))
             for gap in out:
                 lines.add(gap._asdict())
                 gaps[gap.reason] += 1
     made = {split: file.rows for split, file in files.items() if file.rows}
-    return Written(made, dict(sorted(gaps.items())), counts)
+    sides = across(clusters, plan.rules)
+    folder.write("audit/splits.json", [sides])
+    return Written(made, dict(sorted(gaps.items())), counts, sides)
 
 
 def _open(folder: Folder, format: str, stack: ExitStack) -> dict[str, Any]:

@@ -31,8 +31,6 @@ class Made(NamedTuple):
     written: "Written"
     findings: "list[Finding] | None"
     repeated: "Repeated"
-    sides: dict[str, Any]
-    """audit/splits.json."""
     columns: "dict[str, Kind]"
     pairs: int
     """Before anything was decided over all of them."""
@@ -74,7 +72,7 @@ def tell(folder: "Folder", recipe: Recipe, made: Made, head: dict[str, Any], nam
 def _story(recipe: Recipe, made: Made, head: dict[str, Any], name: str) -> Any:
     from curate.report import Nearest, Story
 
-    looked, sides = made.looked, made.sides
+    looked, sides = made.looked, made.written.sides
     a, b = (str(one or "") for one in sides["between"])
     removed = Counter(one["reason"] for one in made.repeated.removed)
     compared = recipe.rules.dedup != "none"
@@ -124,7 +122,7 @@ def summary(recipe: Recipe, made: Made) -> dict[str, Any]:
     from curate.agreement_run import overview
     from curate.audited import told
 
-    tally, written, sides = made.looked.tally, made.written, made.sides
+    tally, written, sides = made.looked.tally, made.written, made.written.sides
     return {
         "project": recipe.project,
         "format": recipe.format,

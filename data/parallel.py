@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -61,17 +61,15 @@ def _map(pool: ProcessPoolExecutor, ahead: int, work: Any, *tasks: Iterable[Any]
 
 @contextmanager
 def beside(process: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
-    """A function that starts one piece of work and gives another that waits for its result.
+    """A function that starts work and gives another that waits for its result; nothing is under way at the end.
 
     Args:
-        process: whether to start it in a process of its own; else it is done here when its result is asked for.
+        process: whether each work has a process of its own; else it is done here when its result is asked for.
     """
-    if not process:
-        yield lambda work, *given: partial(work, *given)
-        return
-    with _pool(1) as pool:
+    with ExitStack() as stack:
 
         def start(work: Callable[..., Any], *given: Any) -> Callable[[], Any]:
+            pool = stack.enter_context(_pool(1))
             under_way = pool.submit(work, *given)
 
             def result() -> Any:
@@ -81,7 +79,7 @@ def beside(process: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
 
             return result
 
-        yield start
+        yield start if process else partial
 
 
 def _pool(count: int) -> ProcessPoolExecutor:
