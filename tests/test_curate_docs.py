@@ -331,6 +331,7 @@ def test_a_blocked_export_leaves_a_report_beside_and_each_way_on_works(
     assert json.loads(Path("workspace/pd/manifest.json").read_bytes())["config"]["checks"]["allow"] == ["private_data"]
     copy = ["curate.audit", "workspace/pd", "--out", "workspace/copy", "--redact", "--allow", "private_data"]
     assert run(copy, monkeypatch) == 0
+    capsys.readouterr()
     assert run(["curate.verify", "workspace/copy", "--json"], monkeypatch) == 0
     assert json.loads(capsys.readouterr().out)["proved"].startswith("every byte")
 
