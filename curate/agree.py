@@ -37,6 +37,8 @@ class Question(NamedTuple):
     seed: int = 0
     leave_out: bool = True
     """Whether to leave out each annotator in turn."""
+    sliced: bool = True
+    """Whether to do so within slices too."""
 
 
 MOST_LEFT_OUT = 50
@@ -104,7 +106,8 @@ def _group(
         for value, counted in found.items():
             named = {**about, "slice": part, "key": value, "left_out": None}
             rows += _measured(counted, scale, named, question if part == "all" else fewer)
-        if question.leave_out and annotators > 2 and (part != "all" or annotators > MOST_LEFT_OUT):
+        here = question.sliced if part != "all" else annotators > MOST_LEFT_OUT
+        if question.leave_out and annotators > 2 and here:
             rows += _left_out(con, of, packed, scale, {**about, "slice": part}, key, question)
     if question.leave_out and 2 < annotators <= MOST_LEFT_OUT:
         for name, counted in _without(con, source, packed, clustered):

@@ -109,7 +109,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     from curate.evidence import Plan
     from curate.measured import aggregated, agreement, annotators, require, write_measures
     from curate.repeated import find_repeated, keep_order
-    from curate.rows import Waiting, columns_of, write_rows
+    from curate.rows import Waiting, columns_of, write_and_hash, write_rows
 
     rules = recipe.rules
     plan = Plan(source.project, rules, recipe.format, source.retracted)
@@ -140,13 +140,14 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
             gone = dict(twice.left_out)
             left_out = gone | quota_of(waiting.briefs, clusters, rules, gone)
             # What the audit leaves out decides which rows a quota keeps; where it leaves out nothing they are known.
-            written = None if rules.drop else start(write_rows, folder, waiting.path, plan, clusters, left_out)
+            given = (folder, waiting.path, plan, clusters)
+            written = None if rules.drop else start(write_and_hash, *given, left_out)
             audited = audit(folder, read, recipe, gone, out, threads)
             step(1)
             gone |= audited.left_out
             if written is None:
                 left_out = gone | quota_of(waiting.briefs, clusters, rules, gone)
-            rows = written() if written else write_rows(folder, waiting.path, plan, clusters, left_out)
+            rows = written() if written else write_rows(*given, left_out)
             step(1)
     if not rows.rows:
         raise _nothing(source, tally, rows.left_out)

@@ -1,10 +1,11 @@
 """What is measured over an export's evidence: do the annotators agree, and how far is each to be relied on?
 
-    audit/agreement.jsonl    alpha, percent agreement, AC1 and Kendall's W, with intervals and verdict, by slice
+    audit/agreement.jsonl    alpha, percent agreement, AC1 and Kendall's W, with intervals and verdict, by slice, and
+                             without each annotator
     audit/annotators.jsonl   each annotator's reliability with its interval, and which side they favour
 
 The same figures as `python -m curate.agreement` and `python -m curate.aggregate` give, over the judgments
-that count in this export alone.
+that count in this export alone; within slices nobody is left out in turn.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ def agreement(con: "Connection", project: str, checks: Checks, seed: int) -> Row
     from curate.observed import observe_snapshot, settle_repeats
     from curate.rankings import rankings_agree
 
-    question = Question(None, checks.agreement, seed=seed, leave_out=True)
+    question = Question(None, checks.agreement, seed=seed, sliced=False)
     try:
         scales = observe_snapshot(con, project)
     except NotEnough:

@@ -132,7 +132,7 @@ def summary(recipe: Recipe, made: Made) -> dict[str, Any]:
         "judgments": tally.judgments,
         "left_out": _by_kind(written.left_out),
         "judgments_unused": _sorted(tally.unused),
-        "agreement": overview(made.looked.agreement, False)["verdicts"],
+        "agreement": [f"{name}: {said}" for name, said in overview(made.looked.agreement, False)["verdicts"].items()],
         "contradictions": len(made.repeated.contradictions),
         "findings": told(made.findings or [], recipe.checks.allow),
         "clusters": sides["clusters"],

@@ -19,11 +19,11 @@ import hashlib
 import os
 import platform
 import re
-import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -218,27 +218,32 @@ def write_row_hashes(folder: Path) -> dict[str, int]:
     if not names:
         return counts
     target.parent.mkdir(exist_ok=True)
-    parts = [target.with_name(f".{i}.part") for i in range(len(names))]
-    several = os.cpu_count() if sum(there[name].stat().st_size for name in names) > _LARGE else 1
+    todo = [name for name in names if not _part(folder, name).exists()]
+    several = os.cpu_count() if sum(there[name].stat().st_size for name in todo) > _LARGE else 1
     with processes(min(several or 1, 4)) as run:
-        for name, rows in zip(names, run(_hash_rows, [folder / n for n in names], names, parts), strict=True):
-            counts[name] = rows
+        list(run(hash_rows, repeat(folder), todo))
     with target.open("wb") as out:
-        for part in parts:
+        for name in names:
+            part = _part(folder, name)
+            counts[name] = 0
             with part.open("rb") as lines:
-                shutil.copyfileobj(lines, out)
+                while chunk := lines.read(_CHUNK):
+                    counts[name] += chunk.count(b"\n")
+                    out.write(chunk)
             part.unlink()
     return counts
 
 
-def _hash_rows(path: Path, name: str, part: Path) -> int:
-    """Write the hashes of one file's rows; returns how many there are."""
-    rows = 0
-    with part.open("w", encoding="utf-8") as out:
-        for sha256, line in _rows(path):
+def hash_rows(folder: Path, name: str) -> None:
+    """Hash the rows of one JSONL file that is whole, so that `write_row_hashes` need not."""
+    with _part(folder, name).open("w", encoding="utf-8") as out:
+        for sha256, line in _rows(folder / name):
             out.write(f"{sha256}  {name}  {_row_id(line)}\n")
-            rows += 1
-    return rows
+
+
+def _part(folder: Path, name: str) -> Path:
+    """Where the hashes of one file wait."""
+    return (folder / ROWS).with_name(f".{name.replace('/', '~')}.part")
 
 
 def _row_id(line: bytes) -> str:
