@@ -67,7 +67,7 @@ def _verdicts(rows: Rows) -> list[str]:
 
 def annotators(found: "Believed") -> Rows:
     """The rows of audit/annotators.jsonl."""
-    from curate.aggregated import people_rows
+    from curate.aggregate_rows import people_rows
 
     return people_rows(found.verdicts, found.annotators, found.kinds)
 
