@@ -348,8 +348,8 @@ def test_parquet_is_read_by_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     asked: list[int] = []
     batches = pq.ParquetFile.iter_batches
 
-    def watched(self: Any, batch_size: int) -> Iterator[Any]:
-        for batch in batches(self, batch_size=batch_size):
+    def watched(self: Any, batch_size: int, **more: Any) -> Iterator[Any]:
+        for batch in batches(self, batch_size=batch_size, **more):
             asked.append(batch.num_rows)
             yield batch
 
