@@ -267,9 +267,9 @@ def test_the_command_blocks_until_it_is_told_by_name(tmp_path: Path, capsys: pyt
     out = capsys.readouterr().out
     assert "private_data" in out
     assert "ann.lee@corp-mail.io" not in out
-    (told,) = [f for f in lines(tmp_path / "a/audit/findings.jsonl") if f["name"] == "private_data"]
-    assert (told["count"], told["figures"]) == (2, {"email": 1, "phone": 1})
-    assert "line 4" in told["examples"][0]["where"]
+    told = {f["level"]: f for f in lines(tmp_path / "a/audit/findings.jsonl") if f["name"] == "private_data"}
+    assert {level: f["figures"] for level, f in told.items()} == {"block": {"email": 1}, "warn": {"phone": 1}}
+    assert "line 4" in told["block"]["examples"][0]["where"]
     assert len(lines(tmp_path / "a/audit/rejected.jsonl")) == 1
     good = jsonl(tmp_path / "rows.jsonl", rows)
     flags = ["--allow", "private_data", "--redact"]

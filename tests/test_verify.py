@@ -397,7 +397,7 @@ def test_the_real_pairwise_file_exports_and_verifies(
     monkeypatch.setattr("sys.argv", ["load", file, "--project", "p", "--kind", "ab", "--overlap", "3"])
     assert exit_status(load) == 0
     out = tmp_path / "out"
-    assert exit_status(lambda: export.main(["--project", "p", "--out", str(out), "--allow", "private_data"])) == 0
+    assert exit_status(lambda: export.main(["--project", "p", "--out", str(out)])) == 0
     assert check(out, "--store") == 0
     path = out / "data" / "train.jsonl"
     whole = path.read_bytes()
