@@ -3,7 +3,8 @@
     python -m curate.audit workspace/exports/answers --out workspace/audits/answers
 
 Takes an export folder, a snapshot (--project), preference files in any layout that annotate.load
-reads, comparisons (--comparisons: item_a, item_b, winner, annotator) or texts (--text COLUMN).
+reads, labels (unit, annotator, value), comparisons (--comparisons: item_a, item_b, winner, annotator) or texts
+(--text COLUMN).
 --evaluation FILE looks for its texts among ours. Writes DIR/audit/findings.jsonl, and every case in
 cases.jsonl, with DIR/report.html to read; --redact writes a copy of JSONL rows without private data
 to DIR/data. Exit status: 0 nothing blocks, 1 a finding of level block that --allow does not name, 2 something to mend.
@@ -94,6 +95,8 @@ def _add_inputs(p: Parser) -> None:
     for name in ("item-a", "item-b", "winner", "annotator"):
         default = name.replace("-", "_")
         p.add_argument(f"--{name}", default=default, metavar="COLUMN", help=f"of comparisons (default: {default})")
+    for name in ("unit", "value"):
+        p.add_argument(f"--{name}", default=name, metavar="COLUMN", help=f"of labels (default: {name})")
     p.add_argument("--text", metavar="COLUMN", help="the files are texts, in this column")
     p.add_argument("--id", default="id", metavar="COLUMN", help="of texts (default: id)")
 
@@ -118,7 +121,7 @@ def _material(args: Any, folder: "Folder") -> "Material":
     """What the flags and paths name, read; rows that cannot be used go to audit/rejected.jsonl."""
     from curate import material
     from curate.engine import engine
-    from curate.tables import read_comparisons, read_texts
+    from curate.tables import read_comparisons, read_labels, read_texts
     from data.manifest import read_manifest
 
     paths = [Path(word) for word in args.inputs]
@@ -135,10 +138,24 @@ def _material(args: Any, folder: "Folder") -> "Material":
             with engine() as con:
                 columns = (args.item_a, args.item_b, args.winner, args.annotator)
                 return material.from_comparisons(con, read_comparisons(con, paths, *columns, rejected=rejected.add))
+        if not args.format and not args.text and _has_labels(paths, (args.unit, args.annotator, args.value)):
+            with engine() as con:
+                table = read_labels(con, paths, args.unit, args.annotator, args.value, rejected.add)
+                return material.from_labels(con, table)
         if args.text:
             with engine() as con:
                 return material.from_texts(con, read_texts(con, paths, args.text, args.id, rejected=rejected.add))
         return material.from_files(args.inputs, args.format, rejected.add)
+
+
+def _has_labels(paths: list[Path], columns: tuple[str, str, str]) -> bool:
+    """Whether the first row of the first file has the columns of a table of labels."""
+    from data.formats.files import open_source
+
+    if not paths[0].is_file():
+        return False
+    first = next(iter(open_source(str(paths[0])).items()), None)
+    return first is not None and isinstance(first.value, dict) and set(columns) <= first.value.keys()
 
 
 def _redactable(inputs: list[str]) -> list[Path]:

@@ -342,6 +342,26 @@ def from_comparisons(con: "Connection", table: str) -> Material:
     return Material([], ballots, [])
 
 
+def from_labels(con: "Connection", table: str) -> Material:
+    """The material of a table that `curate.tables.read_labels` made: each label is preferred to the others of its unit.
+
+    Where all labels of a unit are the same, they are preferred to one that nobody gave.
+    """
+    rows = con.execute(
+        f"SELECT u.name, p.name, v.name, u.id FROM {table} l JOIN {table}_units u ON u.id = l.unit"
+        f" JOIN {table}_annotators p ON p.id = l.annotator JOIN {table}_values v ON v.id = l.value ORDER BY 1, 2, 3"
+    ).fetchall()
+    given: dict[int, set[str]] = {}
+    for _, _, value, unit in rows:
+        given.setdefault(unit, set()).add(f"value {value}")
+    ballots = []
+    for n, (name, who, value, unit) in enumerate(rows, 1):
+        values = sorted(given[unit]) if len(given[unit]) > 1 else [*given[unit], "another"]
+        place = {one: int(one != f"value {value}") for one in values}
+        ballots.append(Ballot(f"label {n}", str(name), str(name), str(who), "person", tuple(values), place))
+    return Material([], ballots, [], order_known=False)
+
+
 def from_texts(con: "Connection", table: str) -> Material:
     """The material of a table that `curate.tables.read_texts` made."""
     rows = con.execute(

@@ -370,3 +370,22 @@ def test_a_snapshot_of_a_store_is_audited(tmp_path: Path, capsys: pytest.Capture
         for told in (said, plain)
     ]
     assert shares[0] == shares[1]
+
+
+def test_labels_of_a_plain_table_are_audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = random.Random(3)
+    names = [f"v{n}" for n in range(12)]
+    rows = ["unit,who,value"]
+    for unit in range(150):
+        truth = names[unit % 12]
+        for who in ("ann", "bo", "cy", "di", "clicker"):
+            right = who != "clicker" and rng.random() < 0.9
+            rows.append(f"u{unit},{who},{truth if right else rng.choice(names)}")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(rows) + "\n", "utf-8")
+    assert main([str(table), "--annotator", "who", "--out", str(tmp_path / "a"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["judgments"] == 750
+    (found,) = [f for f in told["found"] if f["name"] == "agreement_outlier"]
+    assert [case["id"] for case in found["examples"]] == ["clicker"]
+    assert (tmp_path / "a/report.html").is_file()
