@@ -20,10 +20,11 @@ from curate.moment import StoredTask
 from curate.pairs import LeftOut, Summed, sum_up
 from curate.retracted import Withdrawn, withdrawn, without_text
 from curate.rules import Rules
-from curate.spool import packed_sums
+from curate.spool import packed_sums, unpacked_tasks
 from data.errors import BadInput
 from data.folder import Folder
 from data.jsonl import explain
+from data.manifest import hash_row
 from data.records import Judgment, Task, canonical
 
 
@@ -78,8 +79,8 @@ NOTHING = Tally(0, 0, 0, Counter(), Counter(), frozenset())
 class Block(NamedTuple):
     """What some tasks, one after another, come to; made by one process and written by another."""
 
-    lines: dict[str, tuple[bytes, int]]
-    """Whole lines of each file of audit/, and how many."""
+    lines: dict[str, tuple[bytes, int, bytes]]
+    """Whole lines of each file of audit/, how many, and their hashes."""
     met: dict[str, str]
     """Retracted records that were met, and why they were."""
     tally: Tally
@@ -98,29 +99,35 @@ def hear(task: Task, stored: Sequence[Stored], plan: Plan) -> Heard:
     return Heard(task, kept, unused, gone)
 
 
-def hear_block(stored: Sequence[StoredTask], plan: Plan) -> Block:
-    """Hear some tasks: the lines of audit/, the tables and the sums they come to."""
+def hear_block(stored: bytes, plan: Plan) -> Block:
+    """Hear some tasks (a block of stored ones): the lines of audit/, the tables and the sums they come to."""
     heard: list[Heard] = []
-    lines: dict[str, list[bytes]] = {"tasks": [], "judgments": [], "judgments_unused": []}
+    lines: dict[str, list[tuple[bytes, str]]] = {"tasks": [], "judgments": [], "judgments_unused": []}
     met: dict[str, str] = {}
-    for one in stored:
+    for one in unpacked_tasks(stored):
         task, given = read_stored(one)
         found = hear(task, given, plan)
         heard.append(found)
         if found.judgments:
-            lines["tasks"].append(without_text(one.record, found.gone.responses))
+            lines["tasks"].append((without_text(one.record, found.gone.responses), task.id))
         records = {line.id: line.record for line in one.judgments}
-        lines["judgments"] += [records[j.id].encode() for j in found.judgments]
-        lines["judgments_unused"] += [canonical(row._asdict()) for row in found.unused]
+        lines["judgments"] += [(records[j.id].encode(), j.id) for j in found.judgments]
+        lines["judgments_unused"] += [(canonical(row._asdict()), "-") for row in found.unused]
         met.update(_met(task, given, plan.retracted))
     return Block(
-        {name: (b"".join([line + b"\n" for line in rows]), len(rows)) for name, rows in lines.items()},
+        {name: _whole(rows) for name, rows in lines.items()},
         met,
         _tally(heard),
         frames_of(plan.project, ((one.task, one.judgments, one.gone.responses) for one in heard)),
         heard[-1].task.id,
         packed_sums([sums(one, plan) for one in heard]),
     )
+
+
+def _whole(rows: Sequence[tuple[bytes, str]]) -> tuple[bytes, int, bytes]:
+    lines = [line + b"\n" for line, _ in rows]
+    hashes = [hash_row(line, row_id) for line, (_, row_id) in zip(lines, rows, strict=True)]
+    return b"".join(lines), len(lines), b"".join(hashes)
 
 
 def _tally(heard: Sequence[Heard]) -> Tally:
@@ -156,8 +163,8 @@ def gather(folder: Folder, blocks: Iterable[Block], step: Callable[[int], None])
             for name in ("tasks", "judgments", "judgments_unused")
         }
         for block in blocks:
-            for name, (lines, rows) in block.lines.items():
-                files[name].add_lines(lines, rows)
+            for name, (lines, rows, hashes) in block.lines.items():
+                files[name].add_lines(lines, rows, hashes)
             met |= block.met
             step(block.tally.tasks)
             yield block

@@ -109,7 +109,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     from curate.evidence import Plan
     from curate.measured import aggregated, agreement, annotators, require, write_measures
     from curate.repeated import find_repeated, keep_order
-    from curate.rows import Waiting, columns_of, write_and_hash, write_rows
+    from curate.rows import Waiting, columns_of, write_rows
 
     rules = recipe.rules
     plan = Plan(source.project, rules, recipe.format, source.retracted)
@@ -141,7 +141,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
             left_out = gone | quota_of(waiting.briefs, clusters, rules, gone)
             # What the audit leaves out decides which rows a quota keeps; where it leaves out nothing they are known.
             given = (folder, waiting.path, plan, clusters)
-            written = None if rules.drop else start(write_and_hash, *given, left_out)
+            written = None if rules.drop else start(write_rows, *given, left_out)
             audited = audit(folder, read, recipe, gone, out, threads)
             step(1)
             gone |= audited.left_out
@@ -196,9 +196,11 @@ def _look(
     return tally, None if found is None else found._replace(rows=[])
 
 
-def _blocks(stored: "Iterator[StoredTask]") -> "Iterator[list[StoredTask]]":
+def _blocks(stored: "Iterator[StoredTask]") -> Iterator[bytes]:
+    from curate.spool import packed_tasks
+
     while block := list(islice(stored, _BLOCK)):
-        yield block
+        yield packed_tasks(block)
 
 
 def _check_criterion(plan: "Plan", tally: "Tally") -> None:

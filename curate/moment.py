@@ -54,22 +54,22 @@ def find_project(tx: "Tx", name: str) -> Project:
 
 def read_tasks(tx: "Tx", project: int) -> Iterator[StoredTask]:
     """Every task of a project by task id, with all its judgments."""
-    judgments = tx.stream(
+    judgments = tx.tuples(
         "SELECT t.task, j.id, j.state, j.record FROM judgments j JOIN tasks t ON t.id = j.task"
         " WHERE j.project = :project ORDER BY t.task, j.id",
         project=project,
     )
-    waiting = next(judgments, None)
-    for row in tx.stream(
+    of, *judged = next(judgments, (None,))
+    for task, record in tx.tuples(
         "SELECT t.task, r.record FROM tasks t JOIN task_records r ON r.task = t.id"
         " WHERE t.project = :project ORDER BY t.task",
         project=project,
     ):
         own = []
-        while waiting is not None and waiting.task == row.task:
-            own.append(StoredJudgment(waiting.id, waiting.state, waiting.record))
-            waiting = next(judgments, None)
-        yield StoredTask(row.task, row.record, own)
+        while of == task:
+            own.append(StoredJudgment(*judged))
+            of, *judged = next(judgments, (None,))
+        yield StoredTask(task, record, own)
 
 
 def came(tx: "Tx", project: int) -> dict[str, int]:

@@ -24,7 +24,6 @@ from curate.row_figures import Counts, count, nothing
 from curate.spool import Spool, packed, unpacked, unpacked_sums
 from data.errors import BadInput
 from data.folder import Folder
-from data.manifest import hash_rows
 from data.records import PreferencePair, canonical
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -194,7 +193,7 @@ def write_rows(folder: Folder, waiting: Path, plan: Plan, clusters: Clusters, le
                 assign(pair, clusters, plan.rules, known)
             rows, out = spread(found, plan, left_out)
             for row in rows:
-                files[row.split].add(row.value if plan.format == "parquet" else row.line())
+                files[row.split].add(row.value)
                 count(counts, row.value)
             for gap in out:
                 lines.add(gap._asdict())
@@ -203,19 +202,6 @@ def write_rows(folder: Folder, waiting: Path, plan: Plan, clusters: Clusters, le
     sides = across(clusters, plan.rules)
     folder.write("audit/splits.json", [sides])
     return Written(made, dict(sorted(gaps.items())), counts, sides)
-
-
-def write_and_hash(
-    folder: Folder, waiting: Path, plan: Plan, clusters: Clusters, left_out: Mapping[str, str]
-) -> Written:
-    """Write the rows, and hash them with the evidence, while another process does something else."""
-    made = write_rows(folder, waiting, plan, clusters, left_out)
-    whole = [f"data/{split}.jsonl" for split in SPLITS]
-    whole += [f"audit/{name}.jsonl" for name in ("tasks", "judgments", "judgments_unused", "left_out")]
-    for name in whole:
-        if (folder.path / name).is_file():
-            hash_rows(folder.path, name)
-    return made
 
 
 def _open(folder: Folder, format: str, stack: ExitStack) -> dict[str, Any]:

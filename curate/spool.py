@@ -1,13 +1,15 @@
 """Plain values of many tasks on disk, in blocks: written once, then read as often as need be.
 
-Sums and pairs wait here between the stages of an export, so that memory holds what decisions are made of and
-no more. A block is spelled by `marshal`: it is read by the very run that wrote it, and by nobody else.
+Stored tasks go to other processes so; sums and pairs wait here between the stages of an export, so that memory holds
+what decisions are made of and no more. A block is spelled by `marshal`: it is read by the very run that wrote it,
+and by nobody else.
 """
 
 import marshal
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
+from curate.moment import StoredJudgment, StoredTask
 from curate.pairs import Compared, LeftOut, Summed
 
 
@@ -50,3 +52,14 @@ def unpacked_sums(block: bytes) -> Iterator[Summed]:
     for task, prompt, texts, scores, unit, whole, compared, gaps in unpacked(block):
         counted = [Compared(*one) for one in compared]
         yield Summed(task, prompt, texts, scores, unit, whole, counted, [LeftOut(*gap) for gap in gaps])
+
+
+def packed_tasks(stored: Iterable[StoredTask]) -> bytes:
+    """Stored tasks as a block."""
+    return packed([(one.task, one.record, [tuple(line) for line in one.judgments]) for one in stored])
+
+
+def unpacked_tasks(block: bytes) -> Iterator[StoredTask]:
+    """The stored tasks of a block."""
+    for task, record, judgments in unpacked(block):
+        yield StoredTask(task, record, [StoredJudgment(*line) for line in judgments])

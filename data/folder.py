@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import BadInput, ConcordError, Refused
-from data.manifest import MANIFEST, Manifest, make_manifest, read_manifest, spell, write_row_hashes
+from data.manifest import MANIFEST, Manifest, hash_row, hashes_of, make_manifest, read_manifest, spell, write_row_hashes
 from data.records import Record, canonical, digest
 
 SPLITS = ("train", "validation", "test")
@@ -37,7 +37,7 @@ class Folder:
 
     def lines(self, name: str) -> "Lines":
         """Open a JSONL file of this folder; a file that gets no line is not made."""
-        return Lines(self.path / name)
+        return Lines(self.path / name, hashes_of(self.path, name))
 
     def write(self, name: str, rows: Iterable[Any]) -> int:
         """Write rows (records, plain values, or whole lines as bytes) to a JSONL file; returns how many."""
@@ -68,35 +68,49 @@ class Folder:
 
 
 class Lines:
-    """A JSONL file being written, one canonical line at a time."""
+    """A JSONL file being written, one canonical line at a time; each row is hashed on its way."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hashes: Path | None = None) -> None:
+        """Open `path` at its first line.
+
+        Args:
+            hashes: where the hash of each row is to wait until the folder is sealed.
+        """
         self.path = path
         self.rows = 0
+        self._hashes = hashes
         self._file: Any = None
+        self._told: Any = None
 
     def add(self, row: Any) -> None:
         """Add a record, a plain value, or a line as it is (bytes without a line break)."""
         line = row if isinstance(row, bytes) else row.line() if isinstance(row, Record) else canonical(row)
         assert b"\n" not in line, "a row is one line"
-        self.add_lines(line + b"\n", 1)
+        known = row.get("id") or "-" if isinstance(row, dict) else None
+        self.add_lines(line + b"\n", 1, hash_row(line + b"\n", known) if self._hashes else b"")
 
-    def add_lines(self, lines: bytes, rows: int) -> None:
-        """Add so many whole lines, each with its line break."""
+    def add_lines(self, lines: bytes, rows: int, hashes: bytes) -> None:
+        """Add so many whole lines, each with its line break, and what `data.manifest.hash_row` gives for each."""
         if not rows:
             return
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("wb")
+            if self._hashes:
+                self._hashes.parent.mkdir(parents=True, exist_ok=True)
+                self._told = self._hashes.open("wb")
         self._file.write(lines)
+        if self._told:
+            self._told.write(hashes)
         self.rows += rows
 
     def __enter__(self) -> "Lines":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        for file in (self._file, self._told):
+            if file is not None:
+                file.close()
 
 
 def readme(what: str, splits: Iterable[str], features: str = "", *, proved: bool = True) -> str:

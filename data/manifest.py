@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -210,46 +210,57 @@ def _rows(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def write_row_hashes(folder: Path) -> dict[str, int]:
-    """Write rows.sha256 (hash, file, row id) for every JSONL file; returns the rows of each."""
+    """Write rows.sha256 (hash, file, row id) for every JSONL file; returns the rows of each.
+
+    What data/folder.py wrote line by line was hashed on the way; only other files are read for it.
+    """
     counts: dict[str, int] = {}
     target = folder / ROWS
     there = _files(folder)
     names = [name for name in sorted(there) if name.endswith(".jsonl")]
-    if not names:
-        return counts
-    target.parent.mkdir(exist_ok=True)
-    todo = [name for name in names if not _part(folder, name).exists()]
-    several = os.cpu_count() if sum(there[name].stat().st_size for name in todo) > _LARGE else 1
-    with processes(min(several or 1, 4)) as run:
-        list(run(hash_rows, repeat(folder), todo))
-    with target.open("wb") as out:
-        for name in names:
-            part = _part(folder, name)
-            counts[name] = 0
-            with part.open("rb") as lines:
-                while chunk := lines.read(_CHUNK):
-                    counts[name] += chunk.count(b"\n")
-                    out.write(chunk)
-            part.unlink()
+    if names:
+        target.parent.mkdir(exist_ok=True)
+        todo = [name for name in names if not hashes_of(folder, name).exists()]
+        several = os.cpu_count() if sum(there[name].stat().st_size for name in todo) > _LARGE else 1
+        with processes(min(several or 1, 4)) as run:
+            list(run(_hash_rows, repeat(folder), todo))
+        with target.open("wb") as out:
+            for name in names:
+                counts[name] = _named(hashes_of(folder, name), name, out)
+    for path in target.parent.glob(".*.hashes"):
+        path.unlink()
     return counts
 
 
-def hash_rows(folder: Path, name: str) -> None:
-    """Hash the rows of one JSONL file that is whole, so that `write_row_hashes` need not."""
-    with _part(folder, name).open("w", encoding="utf-8") as out:
-        for sha256, line in _rows(folder / name):
-            out.write(f"{sha256}  {name}  {_row_id(line)}\n")
+def _named(hashes: Path, name: str, out: BinaryIO) -> int:
+    """Copy the hashes of one file to rows.sha256, each with the file's name; returns how many there are."""
+    count = 0
+    between = b"  " + name.encode() + b"  "
+    with hashes.open("rb") as lines:
+        while chunk := lines.readlines(_CHUNK):
+            count += len(chunk)
+            out.write(b"".join([line[:64] + between + line[64:] for line in chunk]))
+    return count
 
 
-def _part(folder: Path, name: str) -> Path:
-    """Where the hashes of one file wait."""
-    return (folder / ROWS).with_name(f".{name.replace('/', '~')}.part")
+def _hash_rows(folder: Path, name: str) -> None:
+    with hashes_of(folder, name).open("wb") as out, (folder / name).open("rb") as lines:
+        out.writelines(map(hash_row, lines))
 
 
-def _row_id(line: bytes) -> str:
-    row = orjson.loads(line)
-    name = str(row.get("id") or "-") if isinstance(row, dict) else "-"
-    return name if name.isalnum() and len(name) <= 80 else one_line(name, 80)
+def hashes_of(folder: Path, name: str) -> Path:
+    """Where the hashes of a file's rows wait, as `hash_row` gives them, until all are written to rows.sha256."""
+    return (folder / ROWS).with_name(f".{name.replace('/', '~')}.hashes")
+
+
+def hash_row(line: bytes, row_id: object = None) -> bytes:
+    """The sha256 of a row (its line break included) and its id, as a line; without an id the row is asked for it."""
+    if row_id is None:
+        row = orjson.loads(line)
+        row_id = (row.get("id") or "-") if isinstance(row, dict) else "-"
+    name = str(row_id)
+    name = name if name.isalnum() and len(name) <= 80 else one_line(name, 80)
+    return f"{hashlib.sha256(line).hexdigest()}{name}\n".encode()
 
 
 def _told_rows(folder: Path) -> dict[str, list[tuple[str, str]]]:

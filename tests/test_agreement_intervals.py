@@ -141,3 +141,14 @@ def test_what_cannot_be_measured_is_refused() -> None:
         measure(made, "ratio", np.array([-1.0, 1.0]))
     with pytest.raises(BadInput, match="at most 32"):
         design(np.ones((1, 40), dtype=np.int64), np.array([1]))
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=4, max_size=4), min_size=0, max_size=30))
+def test_rows_of_a_table_are_told_apart_as_numpy_does(rows: list[list[int]]) -> None:
+    from data.coincidence import _distinct_rows
+
+    table = np.asarray(rows, float).reshape(-1, 4)
+    kept, place = _distinct_rows(table)
+    theirs, where = np.unique(table, axis=0, return_inverse=True)
+    assert np.array_equal(kept, theirs)
+    assert np.array_equal(place, where.ravel())
