@@ -10,6 +10,7 @@ cases.jsonl, with DIR/report.html to read; --redact writes a copy of JSONL rows 
 to DIR/data. Exit status: 0 nothing blocks, 1 a finding of level block that --allow does not name, 2 something to mend.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--redact", action="store_true", help="write the rows without private data to DIR/data")
     add_json(p)
     args = p.parse_args(argv)
-    from curate.auditing import check_only, findings, how_many
+    from curate.auditing import check_only, findings, how_many, looked_for
     from curate.evaluation import read_evaluation
     from curate.findings import blocking
     from curate.report_pages import audit_page
@@ -67,25 +68,30 @@ def main(argv: list[str] | None = None) -> int:
     stops = blocking([one.finding for one in found], args.allow)
     summary = {
         **counts,
+        "looked_for": ", ".join(looked_for(material, limits, index)) or "nothing: no rows, judgments or texts",
         "findings": {level: sum(f.finding.level == level for f in found) for level in ("block", "warn", "info")},
         **({"evaluation_texts": len(index.texts), "too_short_to_look_for": index.too_short} if index else {}),
         **({"replaced": replaced} if args.redact else {}),
         "digest": manifest.digest,
         "wrote": str(args.out),
     }
-    if args.json:
-        finish({**summary, "found": [one.finding.plain() for one in found]}, True)
-    else:
-        for one in found:
-            examples = ", ".join(c.id for c in one.finding.examples[:3])
-            print(one_line(f"{one.finding.level:5} {one.finding.name}: {one.finding.says}", 300))
-            if examples:
-                print(one_line(f"      such as {examples}; {one.finding.trace}", 300))
-        finish(summary)
+    _say(found, summary, args.json)
     if stops:
         names = " ".join(dict.fromkeys(one.name for one in stops))
         raise CheckFailed(f"{names.replace(' ', ', ')} block; mend the rows, or go on with --allow {names}")
     return 0
+
+
+def _say(found: "Sequence[Found]", summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        finish({**summary, "found": [one.finding.plain() for one in found]}, True)
+        return
+    for one in found:
+        examples = ", ".join(c.id for c in one.finding.examples[:3])
+        print(one_line(f"{one.finding.level:5} {one.finding.name}: {one.finding.says}", 300))
+        if examples:
+            print(one_line(f"      such as {examples}; {one.finding.trace}", 300))
+    finish(summary)
 
 
 def _add_inputs(p: Parser) -> None:

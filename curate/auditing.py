@@ -11,7 +11,7 @@ same order, however its rows were ordered.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -76,6 +76,12 @@ def findings(
     return sorted(kept, key=lambda one: places[one.finding.name])
 
 
+def looked_for(material: Material, limits: Limits, evaluation: "content.EvaluationIndex | None" = None) -> list[str]:
+    """The findings that `findings` looks for here: those that have something to be found in."""
+    there = {name for check in checks(material, limits, evaluation) if check.over for name in check.finds}
+    return [name for name in NAMES if name in there and (not limits.only or name in limits.only)]
+
+
 def check_only(limits: Limits) -> None:
     """BadInput when `limits.only` names something that is no finding."""
     for name in limits.only:
@@ -98,6 +104,8 @@ class Check(NamedTuple):
 
     name: str
     finds: tuple[str, ...]
+    over: Sequence[object]
+    """What it looks at; where there is nothing, it finds nothing."""
     look: Callable[[], list[Found]]
 
 
@@ -105,38 +113,40 @@ def checks(
     material: Material, limits: Limits, evaluation: "content.EvaluationIndex | None" = None, threads: int = 1
 ) -> list[Check]:
     """The checks there are for this material; what several need is computed when the first of them runs."""
-    rows, texts = material.pairs, material.passages
+    rows, judged, texts = material.pairs, material.ballots, material.passages
     ballots = cache(lambda: columns(material.ballots))
     prompts = cache(lambda: prompt_keys(rows))
     found = [
-        Check("length", ("length_bias",), lambda: length(material, limits)),
-        Check("style", ("style_bias",), lambda: style(material, limits)),
-        Check("languages", ("language_mismatch",), lambda: content.languages(rows)),
-        Check("people", ("speed_outlier", "agreement_outlier"), lambda: outliers(ballots(), limits)),
-        Check("equal answers", ("identical_answers",), lambda: content.identical(rows)),
+        Check("length", ("length_bias",), rows, lambda: length(material, limits)),
+        Check("style", ("style_bias",), rows, lambda: style(material, limits)),
+        Check("languages", ("language_mismatch",), rows, lambda: content.languages(rows)),
+        Check("people", ("speed_outlier", "agreement_outlier"), judged, lambda: outliers(ballots(), limits)),
+        Check("equal answers", ("identical_answers",), rows, lambda: content.identical(rows)),
         Check(
             "near answers",
             ("near_identical_answers",),
+            rows,
             lambda: content.near_identical(rows, limits.near_identical, threads),
         ),
-        Check("labels", ("label_leak",), lambda: marks.label_leaks(rows)),
-        Check("marks", ("one_sided_mark",), lambda: marks.one_sided(rows, limits.marks)),
-        Check("answers in prompts", ("answer_in_prompt",), lambda: content.in_prompt(rows)),
-        Check("rows", ("duplicate_rows", "contradiction"), lambda: repeats(rows, prompts())),
-        Check("splits", ("split_leak",), lambda: split_leaks(rows, prompts(), threads)),
-        Check("licences", _LICENCES, lambda: content.licences(rows)),
-        Check("circles", ("intransitive",), lambda: circles(material, ballots())),
-        Check("private data", ("private_data",), lambda: content.private_data(texts, threads)),
+        Check("labels", ("label_leak",), rows, lambda: marks.label_leaks(rows)),
+        Check("marks", ("one_sided_mark",), rows, lambda: marks.one_sided(rows, limits.marks)),
+        Check("answers in prompts", ("answer_in_prompt",), rows, lambda: content.in_prompt(rows)),
+        Check("rows", ("duplicate_rows", "contradiction"), rows, lambda: repeats(rows, prompts())),
+        Check("splits", ("split_leak",), rows, lambda: split_leaks(rows, prompts(), threads)),
+        Check("licences", _LICENCES, rows, lambda: content.licences(rows)),
+        Check("circles", ("intransitive",), judged, lambda: circles(material, ballots())),
+        Check("private data", ("private_data",), texts, lambda: content.private_data(texts, threads)),
     ]
     if material.order_known:
-        found.insert(0, Check("sides of people", ("position_bias_person",), lambda: leaning(ballots())))
-        found.insert(0, Check("position", ("position_bias",), lambda: position(ballots(), limits)))
+        found.insert(0, Check("sides of people", ("position_bias_person",), judged, lambda: leaning(ballots())))
+        found.insert(0, Check("position", ("position_bias",), judged, lambda: position(ballots(), limits)))
     if evaluation is not None:
         least = limits.contaminated
         found.append(
             Check(
                 "evaluation files",
                 ("contamination",),
+                texts,
                 lambda: content.contaminated(texts, evaluation, least),
             )
         )

@@ -20,14 +20,13 @@ from typing import Any, NamedTuple
 from curate.pairs import PlainPair as PlainPair
 from curate.pairs import Source, plain_messages
 from data.jsonl import parse
+from data.parquet import Kind
 from data.records import PreferencePair, canonical, content_id
 
 FORMATS = ("trl", "trl-unpaired", "sft", "hh-rlhf", "llama-factory", "parquet")
 FIRST = "trl without tools"
 """What an export without a format in its manifest is: trl, before the column `tools` was there."""
 
-Kind = str | tuple[str, Any]
-"""A column's type: a scalar's name, or "list" or "struct" with what it holds."""
 _TEXTS = {"prompt", "chosen", "rejected", "tools"}
 _SCORES = ("score_chosen", "score_rejected")  # by these columns readers know another layout, UltraFeedback's
 _SPEAKERS = {"user": "Human", "assistant": "Assistant"}

@@ -16,7 +16,6 @@ from curate import layouts
 from curate.ballots import Stored, usable
 from curate.decisions import Clusters, assign, cluster
 from curate.evidence import Heard, Plan, hear, sums
-from curate.parquet import count, read_rows
 from curate.proof_decisions import believed_again, decided_again
 from curate.rows import SPLITS, Found, Waiting, look_block, spread
 from curate.rules import make_rules
@@ -25,6 +24,7 @@ from data.errors import BadInput, one_line
 from data.jsonl import Line as Read
 from data.jsonl import explain, read_lines
 from data.manifest import Manifest
+from data.parquet import count, read_rows
 from data.records import Judgment, Record, Task, broken_id, canonical, digest, judgment_id
 
 R = TypeVar("R", bound=Record)

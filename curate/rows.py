@@ -19,11 +19,11 @@ from curate.decisions import Brief, Clusters, across, assign, without
 from curate.evidence import Plan
 from curate.layouts import PlainPair
 from curate.pairs import Belief, LeftOut, Split, Summed, settle
-from curate.parquet import ParquetRows
 from curate.row_figures import Counts, count, nothing
 from curate.spool import Spool, packed, unpacked, unpacked_sums
 from data.errors import BadInput
 from data.folder import Folder
+from data.parquet import Kind, ParquetRows
 from data.records import PreferencePair, canonical
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -215,7 +215,7 @@ def _open(folder: Folder, format: str, stack: ExitStack) -> dict[str, Any]:
     return opened
 
 
-def columns_of(format: str, beyond_text: set[str]) -> dict[str, layouts.Kind]:
+def columns_of(format: str, beyond_text: set[str]) -> dict[str, Kind]:
     """The columns of a format's rows; a Parquet file has them all, whatever the messages hold."""
     if format == "parquet":
         return layouts.columns(format, {"tool_calls", "name"}, True)

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.parquet import read_rows
 from data.errors import ConcordError, one_line
 from data.jsonl import parse, read_lines
 from data.manifest import MANIFEST, read_manifest
+from data.parquet import read_rows
 
 if TYPE_CHECKING:
     from data.store import Tx

@@ -389,3 +389,14 @@ def test_labels_of_a_plain_table_are_audited(tmp_path: Path, capsys: pytest.Capt
     (found,) = [f for f in told["found"] if f["name"] == "agreement_outlier"]
     assert [case["id"] for case in found["examples"]] == ["clicker"]
     assert (tmp_path / "a/report.html").is_file()
+
+
+def test_an_audit_says_what_it_looked_for() -> None:
+    from curate.auditing import looked_for
+    from curate.material import Ballot, Material
+
+    ballot = Ballot("j", "t", "p", "ann", "person", ("a", "b"), {"a": 0, "b": 1})
+    assert looked_for(Material([], [], []), Limits()) == []
+    assert set(looked_for(Material([], [ballot], []), Limits())) >= {"position_bias", "speed_outlier", "intransitive"}
+    assert "licence_unknown" not in looked_for(Material([], [ballot], []), Limits())
+    assert looked_for(Material([], [ballot], []), Limits(only=("intransitive",))) == ["intransitive"]

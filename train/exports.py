@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from data.errors import BadInput, ConcordError, NotThere, Refused, one_line
-from data.jsonl import parse, read_lines
+from data.jsonl import read_lines
 from data.manifest import read_manifest, verify_folder
+from data.parquet import read_rows
 
 SPLITS = ("train", "validation", "test")
 Kind = Literal["pairs", "unpaired", "sft"]
 Message = dict[str, Any]
 """role, content, and tool_calls or name where there are any: what a chat template takes."""
 _ROLES = ("system", "user", "assistant", "tool")
-_JSON = ("tool_calls", "tools")
 _ELSEWHERE = {
     "conversations": "it is in LLaMA-Factory's layout",
     "transcript": "it holds whole transcripts (hh-rlhf), in which turns and tools cannot be told apart",
@@ -140,7 +140,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Where each row stands, and the row."""
     if path.suffix == ".parquet":
-        for number, row in enumerate(_parquet(path), 1):
+        for number, row in enumerate(read_rows(path), 1):
             yield f"{path}, row {number}", row
         return
     for line in read_lines(path):
@@ -148,32 +148,6 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         if line.problem or not isinstance(line.value, dict):
             raise BadInput(f"{where}: {line.problem or 'not a JSON object'}")
         yield where, line.value
-
-
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=5_000, use_threads=False):
-                for row in batch.to_pylist():
-                    yield _unpacked(row)
-    except (pa.ArrowException, OSError) as error:
-        raise BadInput(f"{path} cannot be read as Parquet: {one_line(str(error), 200)}") from None
-
-
-def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON texts read, and messages without the fields they do not have."""
-    found: dict[str, Any] = {}
-    for name, value in row.items():
-        if name in _JSON and isinstance(value, str):
-            found[name] = parse(value.encode())[0]
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            found[name] = [{k: v for k, v in _unpacked(one).items() if v is not None} for one in value]
-        else:
-            found[name] = value
-    return found
 
 
 def _kind(row: dict[str, Any], where: str) -> Kind:

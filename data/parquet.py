@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.layouts import Kind
 from data.errors import BadInput, one_line
 from data.jsonl import parse
 from data.records import canonical
@@ -16,6 +15,8 @@ from data.records import canonical
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Kind = str | tuple[str, Any]
+"""A column's type: a scalar's name, or "list" or "struct" with what it holds."""
 BLOCK = 5_000
 """Rows of a row group; what is held in memory at once."""
 _JSON = ("tool_calls", "tools")
