@@ -8,10 +8,10 @@ from curate.recipe import Recipe
 if TYPE_CHECKING:
     from curate.evidence import Tally
     from curate.findings import Finding
-    from curate.layouts import Kind
     from curate.repeated import Repeated
     from curate.rows import Written
     from data.folder import Folder
+    from data.parquet import Kind
 
 
 class Looked(NamedTuple):
