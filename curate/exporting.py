@@ -114,13 +114,13 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     rules = recipe.rules
     plan = Plan(source.project, rules, recipe.format, source.retracted)
     many = source.tasks > _FEW
+    threads = THREADS if many else 1
     with Waiting(folder.path / ".pairs") as waiting, beside(many) as start:
         with engine(THREADS, folder=folder.path) as con:
             tally, found = _look(folder, source, plan, con, waiting)
             if not waiting.briefs:
                 raise _nothing(source, tally, waiting.reasons())
             came = source.came() if rules.dedup != "none" else {}
-            threads = THREADS if many else 1
             repeats = start(find_repeated, waiting.whole(), rules, came, threads, folder.path)
             with progress("measuring agreement", total=1) as step:
                 agreed = agreement(con, source.project, recipe.checks, rules.seed)
@@ -145,9 +145,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
             audited = audit(folder, read, recipe, gone, out, threads)
             step(1)
             gone |= audited.left_out
-            if written is None:
-                left_out = gone | quota_of(waiting.briefs, clusters, rules, gone)
-            rows = written() if written else write_rows(*given, left_out)
+            rows = written() if written else write_rows(*given, gone | quota_of(waiting.briefs, clusters, rules, gone))
             step(1)
     if not rows.rows:
         raise _nothing(source, tally, rows.left_out)
