@@ -1,8 +1,8 @@
 """What a training run leaves for people: report.html and the model card (README.md).
 
-    from train.run_report import write_pages
+from train.run_report import write_pages
 
-    write_pages(folder, story)      # folder: data.folder.Folder, before it is sealed; story: train.run_story.RunStory
+write_pages(folder, story)      # folder: data.folder.Folder, before it is sealed; story: train.run_story.RunStory
 """
 
 from data.folder import Folder

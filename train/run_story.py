@@ -1,4 +1,4 @@
-"""What the pages of a training run tell: plain values and rows, filled by the run, written out by train/run_report.py."""
+"""What the pages of a training run tell: plain values and rows that the run fills in for train/run_report.py."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
