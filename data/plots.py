@@ -151,8 +151,13 @@ def curve(points: Sequence[Point], *, domain: tuple[float, float] = (0.5, 1.0)) 
     return _drawn(alt.layer(*layers), 240)
 
 
-def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, log: bool = False) -> Markup:
-    """Lines through (x, y), up to four series; `log` draws y logarithmically (values above 0 alone)."""
+def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, log: bool = False, dots: int = 0) -> Markup:
+    """Lines through (x, y), up to four series.
+
+    Args:
+        log: y is logarithmic (values above 0 alone).
+        dots: a series of at most so many points shows each as a dot too; a lone point has no line.
+    """
     import altair as alt
 
     layers = []
@@ -162,6 +167,9 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, log: bool = Fa
         y = alt.Y("y:Q", title=None, scale=scale, axis=alt.Axis(tickCount=5))
         chart = alt.Chart(_values(rows)).mark_line(color=PALETTE[SERIES[number % 4]], strokeWidth=2)
         layers.append(chart.encode(x=_axis("x", ticks=6), y=y, order="x:Q"))
+        if len(rows) <= dots:
+            points_of = alt.Chart(_values(rows)).mark_point(fill=PALETTE[SERIES[number % 4]], size=40, opacity=1)
+            layers.append(points_of.encode(x=_axis("x", ticks=6), y=y, stroke=alt.value(PALETTE[SERIES[number % 4]])))
     return _drawn(alt.layer(*layers), 220)
 
 

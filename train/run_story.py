@@ -71,9 +71,23 @@ class RunStory(NamedTuple):
     """Parameters that were trained; 0 where not counted."""
     parameters: int = 0
     """Parameters in all; 0 where not counted."""
+    place: str = ""
+    """The run's folder as one would type it; empty for workspace/runs/NAME."""
     resumed: int = 0
     """How often it was taken up from a checkpoint."""
 
 
 BETTER = ("reward", "dpo", "orpo")
 """Tasks whose held-out rows say which of two answers is better."""
+
+
+def base_name(base: str) -> str:
+    """What to call the base in public: a Hub id as it is, of a folder its last part alone."""
+    parts = [part for part in base.replace("\\", "/").split("/") if part]
+    hub = len(parts) == 2 and not base.startswith((".", "/", "~")) and "\\" not in base
+    return base if hub else (parts[-1] if parts else base)
+
+
+def place_of(story: RunStory) -> str:
+    """The run's folder, as it is typed in a command."""
+    return story.place or f"workspace/runs/{story.name}"
