@@ -70,12 +70,14 @@ def loss(rows: Rows, name: str) -> Share | None:
 
 
 def by_slice(rows: Rows, of: Callable[[Rows, str], Share | None], most: int = 12) -> list[Share]:
-    """The same over slices: by language, then by tag, those with most rows first; a lone slice says nothing new."""
+    """The same over slices: by label, language, tag, those with most rows first; a lone slice says nothing new."""
     found = []
-    for key, column in (("language", "language"), ("tag", "tags")):
+    for key, column in (("held", "label"), ("language", "language"), ("tag", "tags")):
         groups: dict[str, list[Mapping[str, Any]]] = {}
         for row in rows:
             held = row.get(column)
+            if isinstance(held, bool):
+                held = "good" if held else "bad"
             for name in {str(one) for one in (held if isinstance(held, list) else [held]) if one}:
                 groups.setdefault(name, []).append(row)
         order = sorted(groups, key=lambda name: (-len(groups[name]), name))

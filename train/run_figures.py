@@ -112,7 +112,7 @@ def _chart(chart: Chart, metrics: Sequence[Mapping[str, Any]]) -> Markup:
     ends = [
         say(words.FROM_TO, name=say(name), first=_spelt(line[0][1]), last=_spelt(line[-1][1])) for name, line in found
     ]
-    told = say(chart.about) + Markup(" ") + Markup(" ").join(ends)
+    told = say(chart.about) + Markup("").join(ends)
     return figure(
         f"chart-{chart.key}",
         chart.title,
@@ -172,7 +172,7 @@ def share_figure(key: str, title: Words, shares: Sequence[Share], told: Markup, 
         [[one.name, spell(one.value), _ends(one, spell), one.n, one.clusters] for one in shares],
     )
     axis = words.SHARE_RIGHT if rule is not None else words.LOSS_PER_TOKEN
-    return figure(key, title, drawn, Axes(axis, None), told, behind=behind)
+    return figure(key, title, drawn, Axes(axis, None), told, behind=behind, labels=words.SPLIT.values())
 
 
 def _ends(one: Share, spell: Any) -> str:
@@ -189,7 +189,7 @@ def reliability_figure(found: Reliability) -> Markup:
     hot = found.temperature
     said = words.TOO_SURE if hot and hot > 1.25 else words.TOO_UNSURE if hot and hot < 0.8 else words.FITS
     verdict = say(said, t=number(hot, 2)) if hot else Markup()
-    told = say(words.RELIABILITY_ABOUT, error=number(found.error), brier=number(found.brier)) + Markup(" ") + verdict
+    told = say(words.RELIABILITY_ABOUT, error=number(found.error), brier=number(found.brier)) + verdict
     return figure("reliability", words.RELIABILITY, drawn, Axes(words.SURE, words.PEOPLE), told, behind=behind)
 
 

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from data.folder import Folder
 from data.report import (
+    NOT_STATED,
     Words,
     breakdown,
     code,
@@ -128,11 +129,12 @@ def _held_figure(story: RunStory) -> tuple[Words, Any, Markup | None]:
 
 
 def headline(story: RunStory) -> tuple[str | None, Share | None]:
-    """The split to speak of, and accuracy there (of sft and kto the loss per token)."""
+    """The split to speak of, and accuracy there; of sft and kto the loss per token of answers not held bad."""
     rows = scored(story.held_out, story.task) if story.task in BETTER else story.held_out
     split = split_of(rows)
     measure = accuracy if story.task in BETTER else loss
-    return split, measure([row for row in rows if row.get("split") == split], split) if split else None
+    spoken = [row for row in rows if row.get("split") == split and row.get("label") is not False]
+    return split, measure(spoken, split) if split else None
 
 
 def _warnings(story: RunStory) -> list[Markup]:
@@ -155,7 +157,7 @@ def _warnings(story: RunStory) -> list[Markup]:
 
 
 def _results(story: RunStory) -> list[Markup]:
-    compares = story.task in BETTER
+    compares, kto = story.task in BETTER, story.task == "kto"
     rows = scored(story.held_out, story.task) if compares else list(story.held_out)
     measure = accuracy if compares else loss
     shares = [
@@ -167,14 +169,14 @@ def _results(story: RunStory) -> list[Markup]:
         return []
     split = split_of(rows)
     spoken = [row for row in rows if row.get("split") == split]
-    told = say(words.ACCURACY_TOLD if compares else words.LOSS_TOLD)
+    told = say(words.ACCURACY_TOLD if compares else words.LOSS_TOLD_KTO if kto else words.LOSS_TOLD)
     rule = 0.5 if compares else None
     title = words.ACCURACY if compares else words.LOSS
     drawn = [share_figure("held-out", title, [*shares, *by_slice(spoken, measure)], told, rule)]
     if compares and (held := reliability(spoken)):
         drawn.append(reliability_figure(held))
     more = []
-    if not compares:
+    if story.task == "sft":
         value = shares[-1].value
         more = [paragraph(words.PERPLEXITY_TOLD, loss=number(value), p=number(exp(min(value, 50.0)), 1))]
     both = [paragraph(words.CHOSE_BY, "soft")] if len(shares) > 1 else []
@@ -231,7 +233,7 @@ def _estimate(rows: Sequence[Mapping[str, Any]]) -> Markup:
             said, used = row.get(f"predicted_{unit}"), row.get(f"used_{unit}")
             if said is None and used is None:
                 continue
-            off = f"{said / used - 1:+.0%}".replace("-", "−") if said is not None and used else None
+            off = f"{said / used - 1:+.1%}".replace("-", "−") if said is not None and used else None
             name = row.get("part")
             part = say(words.PARTS[name]) if name in words.PARTS else data(name)
             lines.append([part, *(None if x is None else spell(x) for x in (said, used)), off])
@@ -243,12 +245,16 @@ def _estimate(rows: Sequence[Mapping[str, Any]]) -> Markup:
 
 def _data(story: RunStory) -> list[Markup]:
     parts = [
-        breakdown(words.SPLITS, words.ROWS, story.rows),
-        breakdown(words.LICENCE, words.ROWS, story.licences),
-        breakdown(words.SOURCE, words.ROWS, story.sources),
+        breakdown(words.SPLITS, words.ROWS, _worded(story.rows, words.SPLIT)),
+        breakdown(words.LICENCE, words.ROWS, _worded(story.licences, {"none stated": NOT_STATED})),
+        breakdown(words.SOURCE, words.ROWS, _worded(story.sources, words.JUDGES)),
         breakdown(words.LANGUAGE, words.ROWS, story.languages),
     ]
     return [grid(*parts)] if any(parts) else []
+
+
+def _worded(counts: Mapping[str, int], known: Mapping[str, Words]) -> dict[Any, int]:
+    return {say(known[name]) if name in known else name: n for name, n in counts.items()}
 
 
 def _again(story: RunStory) -> list[Markup]:
@@ -284,12 +290,17 @@ def _flat(config: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, str]
 
 def _files(story: RunStory, files: set[str]) -> list[Markup]:
     listed = [
-        [Markup('<a href="{0}">{0}</a>').format(name) if name in files else code(name), say(about)]
+        [
+            Markup('<a href="{0}">{0}</a>').format(name)
+            if name in {*files, "README.md", "manifest.json"}
+            else code(name),
+            say(about),
+        ]
         for name, about in words.FILES_LISTED
     ]
     hashes = [[data(name), code(value)] for name, value in {**story.digests, **story.versions}.items()]
     return [
-        table([words.FILES, words.WHAT], listed),
+        table([words.FILE, words.HOLDS], listed),
         table([words.WHAT, words.VALUE], hashes, title=words.HASHES),
     ]
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from data.report import Words, code, command, data, grid, level_mark, note, number, paragraph, percent, say, table
+from data.report import Words, code, command, data, grid, level_mark, note, number, paragraph, percent, say
 from data.text import visible
 from train import run_words as words
 from train.held_out import sigmoid
 from train.run_story import BETTER, RunStory, Texts, place_of
 
-SHOWN = 8
-"""Samples whose texts stand in the page; the first two are open."""
+SHOWN = 6
+"""Samples whose texts stand in the page."""
 LONGEST = 1_200
 """Characters of a text that are shown."""
 LINES = 30
@@ -42,10 +42,10 @@ def worst_parts(story: RunStory) -> list[Markup]:
 def _sample(row: Mapping[str, Any], texts: Texts | None, compares: bool) -> Markup:
     why = str(row.get("why"))
     mark = level_mark("warn", words.WHYS[why]) if why in words.WHYS else data(why)
-    ids = table(
-        [words.ROW, Words("task", "任务"), words.SPLIT_COLUMN],
-        [[code(str(row.get("id"))), code(str(row.get("task_id") or "–")), data(row.get("split"))]],
-    )
+    split = row.get("split")
+    about = {"id": code(str(row.get("id"))), "split": say(words.SPLIT[split]) if split in words.SPLIT else data(split)}
+    task = row.get("task_id")
+    ids = paragraph(words.ROW_IS if task else words.ROW_ALONE, "soft", task=code(str(task)), **about)
     head = Markup('<div class="finding">{}<p>{}</p>').format(mark, _says(row, compares))
     if texts is None:
         return head + paragraph(words.NO_TEXT, "soft") + ids + Markup("</div>")

@@ -43,7 +43,7 @@ class RunStory(NamedTuple):
     metrics: Sequence[Row] = ()
     """audit/metrics.jsonl."""
     held_out: Sequence[Row] = ()
-    """data/held_out.jsonl."""
+    """data/held_out.jsonl; of kto each with its `label`, so that good and bad answers are told apart."""
     worst: Sequence[Row] = ()
     """train.worst.worst_rows, the worst first."""
     texts: Mapping[str, Texts] = {}

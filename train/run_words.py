@@ -80,6 +80,17 @@ INTERVAL = Words("interval (95 %)", "区间（95 %）")
 ROWS = Words("rows", "行数")
 CLUSTERS = Words("prompt families", "提示族")
 SHARE_RIGHT = Words("share of rows on people's side", "与人一致的行所占比例")
+LOSS_TOLD_KTO = Words(
+    "Mean loss per token in nats, each answer counting once; of answers held good a small one is better, of those "
+    "held bad a great one.",
+    "每词元平均损失（奈特），每个答案计一次；判为好的答案越小越好，判为坏的越大越好。",
+)
+JUDGES = {
+    "human": Words("people", "人"),
+    "model": Words("a model", "模型"),
+    "both": Words("both", "两者"),
+    "rule": Words("a rule", "规则"),
+}
 LOSS_PER_TOKEN = Words("loss per token (nats)", "每词元损失（奈特）")
 PERPLEXITY_TOLD = Words("A loss of {loss} nats a token is a perplexity of {p}.", "每词元 {loss} 奈特，即困惑度 {p}。")
 RELIABILITY = Words("Do its probabilities hold?", "它的概率可信吗？")
@@ -90,12 +101,12 @@ RELIABILITY_ABOUT = Words(
     "落在虚线上即两者一致。平均偏差 {error}，Brier 分数 {brier}。",
 )
 TOO_SURE = Words(
-    "It is too sure of itself: its log-odds fit best divided by {t}.", "它过于自信：对数几率除以 {t} 最为贴合。"
+    " It is too sure of itself: its log-odds fit best divided by {t}.", "它过于自信：对数几率除以 {t} 最为贴合。"
 )
 TOO_UNSURE = Words(
-    "It could be surer: its log-odds fit best divided by {t}.", "它本可更有把握：对数几率除以 {t} 最为贴合。"
+    " It could be surer: its log-odds fit best divided by {t}.", "它本可更有把握：对数几率除以 {t} 最为贴合。"
 )
-FITS = Words("They hold about right (temperature {t}).", "大体可信（温度 {t}）。")
+FITS = Words(" They hold about right (temperature {t}).", "大体可信（温度 {t}）。")
 SURE = Words("how sure it was", "它的把握")
 PEOPLE = Words("people on that side", "人们选该方的比例")
 
@@ -109,7 +120,7 @@ TRAINING = Words("training", "训练")
 VALIDATION = Words("validation", "验证")
 CHOSEN = Words("chosen", "选中")
 REJECTED = Words("rejected", "落选")
-FROM_TO = Words("{name}: from {first} to {last}.", "{name}：从 {first} 到 {last}。")
+FROM_TO = Words(" From {first} to {last} ({name}).", "从 {first} 到 {last}（{name}）。")
 LOSS = Words("Loss", "损失")
 LOSS_Y = Words("loss (nats)", "损失（奈特）")
 LOSS_ABOUT = Words("What training makes small.", "训练要使之变小的量。")
@@ -259,6 +270,10 @@ SETTINGS = Words("Settings as run", "所用设置")
 SETTING = Words("setting", "设置")
 HASHES = Words("Hashes and versions", "哈希与版本")
 WHAT = Words("of", "对象")
+FILE = Words("file", "文件")
+HOLDS = Words("what it holds", "内容")
+ROW_IS = Words("Row {id}, task {task}, {split}", "行 {id}，任务 {task}，{split}")
+ROW_ALONE = Words("Row {id}, {split}", "行 {id}，{split}")
 FILES = Words("Files", "文件")
 FILES_LISTED: tuple[tuple[str, Words], ...] = (
     ("model/", Words("the adapter or model, with tokenizer and chat template", "适配器或模型，连同分词器与对话模板")),
