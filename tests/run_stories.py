@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import cache
 
 from train.exports import Answer, Pair
 from train.run_story import RunStory
@@ -124,6 +125,11 @@ def held_out(task: str, rows: dict[str, Pair | Answer]) -> list[dict]:
 
 def story(task: str, **more) -> RunStory:
     """A run of 120 steps."""
+    return _story(task)._replace(**more)
+
+
+@cache
+def _story(task: str) -> RunStory:
     rows, logged = sources(task), metrics(task)
     scored = held_out(task, rows)
     worst = worst_rows(scored, rows, task)
@@ -137,7 +143,7 @@ def story(task: str, **more) -> RunStory:
         | {"prompt_tokens": 1100 + i, "chosen_tokens": 210, "rejected_tokens": 340}
         for i in range(3)
     ]
-    made = RunStory(
+    return RunStory(
         name=f"sky-{task}",
         task=task,
         method=METHOD[task],
@@ -169,4 +175,3 @@ def story(task: str, **more) -> RunStory:
         trainable=41_943_040,
         parameters=8_030_261_248,
     )
-    return made._replace(**more)

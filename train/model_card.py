@@ -65,7 +65,7 @@ def _header(story: RunStory) -> list[str]:
     head["datasets"] = [_plain(story.export)]
     if languages := sorted({code for name in story.languages if (code := _language(name))}):
         head["language"] = languages
-    head["tags"] = ["concord", story.task, *([story.method] if story.method != "full" else []), "human-feedback"]
+    head["tags"] = ["concord", story.task, *([_plain(story.method)] if story.method != "full" else []), "human-feedback"]
     if results := _index(story):
         head["model-index"] = results
     text = yaml.safe_dump(head, allow_unicode=True, sort_keys=False, default_flow_style=False, width=1000)
@@ -76,7 +76,7 @@ def _licence(story: RunStory) -> str:
     """The licence that base and data share; `other` where they do not, or one of them is not known."""
     named = {name.strip().lower() for name in story.licences}
     base = (story.base_licence or "").strip().lower()
-    return base if base and named <= {base} and re.fullmatch(r"[a-z0-9._-]{1,40}", base) else "other"
+    return base if base and named == {base} and re.fullmatch(r"[a-z0-9._-]{1,40}", base) else "other"
 
 
 def _language(name: str) -> str | None:
@@ -115,7 +115,7 @@ def _shares(story: RunStory) -> list[Share]:
 
 def _body(story: RunStory) -> Iterator[str]:
     base = _md(base_name(story.base))
-    adapter = "" if story.method == "full" else f" ({story.method} adapter)"
+    adapter = "" if story.method == "full" else f" ({_md(story.method)} adapter)"
     yield f"# {_md(story.name)}"
     yield ""
     yield (
@@ -230,7 +230,7 @@ def _proof(story: RunStory) -> Iterator[str]:
     yield from ("", "## Hashes", "", "| of | sha256 or version |", "|---|---|")
     for name, value in {**story.digests, **story.versions}.items():
         yield f"| {_md(name)} | `{_code(value)}` |"
-    yield from ("", "To run it again:", "", "```", _code(_bare_command(story)), "```")
+    yield from ("", "To run it again:", "", "```", excerpt(_bare_command(story), 300).replace("`", "'"), "```")
     yield from ("", "`manifest.json` has the hash of every file; `audit/worst.jsonl` what it did worst on.")
 
 
@@ -259,5 +259,5 @@ def _md(text: str, limit: int = 96) -> str:
 
 
 def _code(text: str) -> str:
-    """A piece of data inside a code span or block."""
-    return excerpt(text, 300).replace("`", "'")
+    """A piece of data inside a code span or block, in a table too."""
+    return excerpt(text, 300).replace("`", "'").replace("|", "\\|")
