@@ -117,6 +117,12 @@ def test_noise_that_grows_no_trend_is_not_called_one():
         assert names(logged) == []
 
 
+def test_a_long_run_is_held_against_its_beginning():
+    logged = rows(3000, loss=shaken(lambda i: 0.7 - 0.0001 * i), grad_norm=lambda i: 9.0 if i > 2900 else 0.5)
+    assert names(logged, clip=1.0) == ["always_clipped"]
+    assert names(rows(3000, loss=shaken(lambda i: 0.7))) == ["loss_not_falling"]
+
+
 def test_shortness_that_is_rewarded_is_told_as_such():
     (found,) = watch(rows(12, length_correlation=lambda i: -0.8))
     assert "shorter" in found.en

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 Rows = Sequence[Mapping[str, Any]]
 
+STRETCH = 300
+"""Logged steps at a long run's beginning, and as many at its end, that are looked at: it is asked at every step."""
 SURE = 3.0
 """Standard errors by which two stretches of a run must differ to be called different."""
 AT_ONCE = 5
@@ -44,7 +46,7 @@ class Warned(NamedTuple):
 
 
 class _Trend(NamedTuple):
-    """A figure's mean over the first and the last third of a run, and the standard error of their difference."""
+    """A figure's mean over the first and the last third of what is looked at, and their difference's standard error."""
 
     first: float
     last: float
@@ -63,9 +65,11 @@ def watch(rows: Rows, told: Collection[str] = (), *, clip: float | None = None) 
         told: names of warnings told before.
         clip: the gradient's greatest length (`max_grad_norm`), where there is one.
     """
-    train = [row for row in rows if row.get("split", "train") == "train"]
     if not rows:
         return []
+    train = [row for row in rows if row.get("split", "train") == "train"]
+    if len(train) > 2 * STRETCH:
+        train = train[:STRETCH] + train[-STRETCH:]
     step = int(rows[-1].get("step") or 0)
     found = []
     for name, look in _LOOKS.items():
@@ -171,10 +175,10 @@ def _not_falling(rows: Rows, train: Rows, clip: float | None) -> tuple[str, str]
     if trend is None or trend.first - trend.last > trend.error:
         return None
     return (
-        f"The loss has not fallen over {len(losses)} logged steps ({trend.first:.3f} at first, {trend.last:.3f} now). "
+        f"The loss has not fallen so far ({trend.first:.3f} at first, {trend.last:.3f} now, each a mean over many steps). "
         "Raise learning_rate, train longer or a larger adapter; where labels contradict each other there is nothing "
         "to learn (curate.agreement).",
-        f"记录 {len(losses)} 次以来损失没有下降（起初 {trend.first:.3f}，现在 {trend.last:.3f}）。"
+        f"至今损失没有下降（起初 {trend.first:.3f}，现在 {trend.last:.3f}，均为多步平均）。"
         "请提高 learning_rate、延长训练或加大适配器；若标签互相矛盾，则无可学习（curate.agreement）。",
     )
 
@@ -191,8 +195,9 @@ def _overfits(rows: Rows, train: Rows, clip: float | None) -> tuple[str, str] | 
     at, least = looks[best]
     if len(looks) - best < 3 or min(loss for _, loss in looks[best + 1 :][-2:]) <= least + 0.01 * abs(least):
         return None
-    after = [row["loss"] for row in train if _finite(row.get("loss")) and int(row.get("step") or 0) > at]
-    before = [row["loss"] for row in train if _finite(row.get("loss")) and int(row.get("step") or 0) <= at]
+    learnt = [row for row in rows if row.get("split", "train") == "train"]  # all of them: the best step lies anywhere
+    after = [row["loss"] for row in learnt if _finite(row.get("loss")) and int(row.get("step") or 0) > at]
+    before = [row["loss"] for row in learnt if _finite(row.get("loss")) and int(row.get("step") or 0) <= at]
     if not after or not before or _mean(after[-len(before) :]) >= _mean(before[-len(after) :]):
         return None
     return (
