@@ -175,7 +175,7 @@ def _not_falling(rows: Rows, train: Rows, clip: float | None) -> tuple[str, str]
     if trend is None or trend.first - trend.last > trend.error:
         return None
     return (
-        f"The loss has not fallen so far ({trend.first:.3f} at first, {trend.last:.3f} now, each a mean over many steps). "
+        f"The loss has not fallen so far ({trend.first:.3f} at first, {trend.last:.3f} now, means over many steps). "
         "Raise learning_rate, train longer or a larger adapter; where labels contradict each other there is nothing "
         "to learn (curate.agreement).",
         f"至今损失没有下降（起初 {trend.first:.3f}，现在 {trend.last:.3f}，均为多步平均）。"
