@@ -28,7 +28,7 @@ from train.experiment_log import PLACE, Entry, entry, log_run
 from train.exports import Pair
 from train.held_out import accuracy, by_slice, reliability, scored, sigmoid
 from train.model_card import licence_of, model_card
-from train.run_figures import points, thinned
+from train.run_figures import ends, points, thinned
 from train.run_report import duration, run_page, shortly, write_pages
 from train.run_story import BETTER, Texts, base_name
 from train.worst import ask_again, texts_of, worst_rows, write_worst
@@ -175,6 +175,21 @@ def test_numbers_that_are_none_do_not_stop_a_page():
     assert not re.search(r"[>\s](nan|inf)[<\s]", text)
 
 
+def test_a_long_command_is_shown_whole_and_one_of_few_families_draws_no_verdict():
+    long = "python -m train.dpo x " + " ".join(f"--set key{i}=1" for i in range(80))
+    made = story("dpo", command=long)
+    assert long in run_page(made)
+    assert long in model_card(made)
+    few = [{**row, "cluster": f"c{i % 8}"} for i, row in enumerate(made.held_out)]
+    assert "too sure of itself" in page_of("dpo")
+    assert "too sure of itself" not in run_page(made._replace(held_out=few))
+
+
+def test_figures_from_and_to_are_means_of_a_tenth():
+    assert ends([(float(i), float(i)) for i in range(100)]) == (4.5, 94.5)
+    assert ends([(1.0, 3.0), (2.0, 5.0)]) == (3.0, 5.0)
+
+
 def test_a_long_text_is_cut_and_says_by_how_much():
     made = story("dpo")
     first = made.worst[0]["id"]
@@ -296,14 +311,14 @@ def test_few_families_have_no_interval_and_say_so():
 
 
 def test_slices_are_languages_and_tags_the_fullest_first():
-    rows = rows_of([1.0] * 9)
+    rows = rows_of([1.0] * 18)
     for i, row in enumerate(rows):
-        row |= {"language": "zh" if i < 6 else "en", "tags": ["a", "b"] if i < 2 else ["a"]}
+        row |= {"language": "zh" if i < 12 else "en", "tags": [*("ab" if i < 5 else "a"), *(["rare"] if i < 4 else [])]}
     assert [(s.name, s.n) for s in by_slice(rows, accuracy)] == [
-        ("language=zh", 6),
-        ("language=en", 3),
-        ("tag=a", 9),
-        ("tag=b", 2),
+        ("language=zh", 12),
+        ("language=en", 6),
+        ("tag=a", 18),
+        ("tag=b", 5),
     ]
 
 
@@ -358,6 +373,11 @@ def test_worst_are_the_wrong_ones_certain_people_first_then_wide_margins_in_turn
     ]
     assert (found[0]["task_id"], found[0]["prompt_id"], found[0]["judgment_ids"]) == ("t-c", "p-c", ["j"])
     assert set(found[0]) == {"id", "split", "prompt_id", "task_id", "judgment_ids", "margin", "loss", "p", "why"}
+
+
+def test_one_prompts_answers_do_not_fill_the_list():
+    rows = [{**held(f"a{i}", -9.0 - i, 0.9), "cluster": "same"} for i in range(5)] + [held("b", -1.0, 0.9)]
+    assert [row["id"] for row in worst_rows(rows, {}, "dpo", 2)] == ["a4", "b"]
 
 
 @given(st.permutations(HELD), st.integers(0, 6))
@@ -478,6 +498,9 @@ def test_a_bases_own_card_tells_its_licence(tmp_path):
 def test_a_folder_is_named_without_the_way_to_it():
     assert base_name("/home/somebody/models/x") == "x"
     assert base_name("../models/x/") == "x"
+    assert base_name("/tmp/tiny/model") == base_name("tiny/model") == base_name("./tiny") == "tiny"
+    typed = "python -m train.dpo /home/somebody/sky --model /home/somebody/tiny/model --set seed=1"
+    assert "python -m train.dpo sky --model tiny --set seed=1" in model_card(story("dpo", command=typed))
     assert base_name("meta-llama/Llama-3.1-8B") == "meta-llama/Llama-3.1-8B"
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from data.errors import BadInput
 from data.report import number, percent
 from data.text import excerpt
+from train.run_figures import ends, points
 from train.run_report import duration, headline, shortly
 from train.run_story import BETTER, RunStory, base_name
 
@@ -35,7 +36,15 @@ _COLUMNS = (
     "data 数据",
     "rows 行",
 )
-_FIGURES = ("steps 步", "last loss 损失", "held out 留出", "time 用时", "memory 内存", "export 导出", "what 说明")
+_FIGURES = (
+    "steps 步",
+    "loss at the end 最后损失",
+    "held out 留出",
+    "time 用时",
+    "memory 内存",
+    "export 导出",
+    "what 说明",
+)
 _TABLE = "| " + " | ".join(_COLUMNS + _FIGURES) + " |\n" + "|" + "---|" * len(_COLUMNS + _FIGURES) + "\n"
 
 
@@ -68,7 +77,7 @@ def entry(story: RunStory, outcome: str = "done", what: str = "") -> Entry:
         what: why it failed; where empty, the names of its warnings.
     """
     train = [row for row in story.metrics if row.get("split", "train") == "train"]
-    losses = [row["loss"] for row in train if isinstance(row.get("loss"), int | float)]
+    losses = points(train, "loss", "train")
     memory = max((int(row.get("memory_bytes") or 0) for row in train), default=0)
     return Entry(
         story.name,
@@ -79,7 +88,7 @@ def entry(story: RunStory, outcome: str = "done", what: str = "") -> Entry:
         story.export,
         f"{story.rows.get('train', 0):,}",
         f"{max((int(row.get('step') or 0) for row in train), default=0):,}",
-        number(losses[-1]) if losses else "",
+        number(ends(losses)[1]) if losses else "",
         _held(story),
         story.seconds,
         f"{memory / 2**30:.2f} GiB" if memory else "",

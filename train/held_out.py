@@ -15,6 +15,10 @@ SPLITS = ("test", "validation")
 """The split to speak of first; a run chooses its end by validation, by test nothing."""
 
 
+LEAST = 5
+"""Rows of a slice that is worth a line."""
+
+
 class Share(NamedTuple):
     """A mean over rows (of accuracy: a share in [0, 1]) with its 95 % interval over clusters."""
 
@@ -37,6 +41,10 @@ class Reliability(NamedTuple):
     error: float
     temperature: float | None
     """By which log-odds must be divided to fit; above 1 it is too sure. None where it cannot be told."""
+    low: float | None
+    """Of its 95 % interval over clusters; None where there are too few."""
+    high: float | None
+    """None, too, where no temperature is too high."""
 
 
 def scored(rows: Rows, task: str) -> list[Mapping[str, Any]]:
@@ -70,7 +78,7 @@ def loss(rows: Rows, name: str) -> Share | None:
 
 
 def by_slice(rows: Rows, of: Callable[[Rows, str], Share | None], most: int = 12) -> list[Share]:
-    """The same over slices: by label, language, tag, those with most rows first; a lone slice says nothing new."""
+    """The same over slices: by label, language, tag, those with most rows first; a lone one says nothing new."""
     found = []
     for key, column in (("held", "label"), ("language", "language"), ("tag", "tags")):
         groups: dict[str, list[Mapping[str, Any]]] = {}
@@ -82,7 +90,7 @@ def by_slice(rows: Rows, of: Callable[[Rows, str], Share | None], most: int = 12
                 groups.setdefault(name, []).append(row)
         order = sorted(groups, key=lambda name: (-len(groups[name]), name))
         if len(order) > 1 or (order and len(groups[order[0]]) < len(rows)):
-            made = [of(groups[name], f"{key}={name}") for name in order[:most]]
+            made = [of(groups[name], f"{key}={name}") for name in order[:most] if len(groups[name]) >= LEAST]
             found += [one for one in made if one]
     return found
 
@@ -105,7 +113,9 @@ def reliability(rows: Rows) -> Reliability | None:
     found = scores(said, people)
     fitted = temperature(said, people, _numbers(rows))
     bins = calibration_curve(said, people, min(10, max(2, len(rows) // 20)))
-    return Reliability(bins, found.brier, found.log_loss, found.calibration_error, fitted.value)
+    return Reliability(
+        bins, found.brier, found.log_loss, found.calibration_error, fitted.value, fitted.low, fitted.high
+    )
 
 
 def sigmoid(x: float) -> float:

@@ -5,6 +5,7 @@ What is not known is not claimed: where the base's licence is not known, or the 
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,12 @@ def _header(story: RunStory) -> list[str]:
     head["datasets"] = [_plain(story.export)]
     if languages := sorted({code for name in story.languages if (code := _language(name))}):
         head["language"] = languages
-    head["tags"] = ["concord", story.task, *([_plain(story.method)] if story.method != "full" else []), "human-feedback"]
+    head["tags"] = [
+        "concord",
+        story.task,
+        *([_plain(story.method)] if story.method != "full" else []),
+        "human-feedback",
+    ]
     if results := _index(story):
         head["model-index"] = results
     text = yaml.safe_dump(head, allow_unicode=True, sort_keys=False, default_flow_style=False, width=1000)
@@ -90,7 +96,7 @@ def _index(story: RunStory) -> list[dict[str, Any]]:
     kinds = {"name": "Preference" if story.task in BETTER else "Language modelling", "type": kind}
     results = [
         {
-            "task": kinds,
+            "task": dict(kinds),
             "dataset": {"name": _plain(story.export), "type": _plain(story.export), "split": one.name},
             "metrics": [_metric(story.task, one)],
         }
@@ -230,13 +236,17 @@ def _proof(story: RunStory) -> Iterator[str]:
     yield from ("", "## Hashes", "", "| of | sha256 or version |", "|---|---|")
     for name, value in {**story.digests, **story.versions}.items():
         yield f"| {_md(name)} | `{_code(value)}` |"
-    yield from ("", "To run it again:", "", "```", excerpt(_bare_command(story), 300).replace("`", "'"), "```")
+    yield from ("", "To run it again:", "", "```", excerpt(_bare_command(story), 4_000).replace("`", "'"), "```")
     yield from ("", "`manifest.json` has the hash of every file; `audit/worst.jsonl` what it did worst on.")
 
 
 def _bare_command(story: RunStory) -> str:
-    """The command with the base's folder named without the way to it."""
-    return story.command.replace(story.base, base_name(story.base)) if story.base else story.command
+    """The command with folders named without the way to them."""
+    try:
+        typed = shlex.split(story.command)
+    except ValueError:  # a quote that is never closed
+        return story.command.replace(story.base, base_name(story.base)) if story.base else story.command
+    return " ".join(shlex.quote(base_name(one) if one.startswith(("/", "~")) else one) for one in typed)
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -252,7 +262,7 @@ def _plain(text: str) -> str:
 def _md(text: str, limit: int = 96) -> str:
     """A piece of data inside Markdown: one line, and none of its signs means anything."""
     return (
-        re.sub(r"([\\`*_{}\[\]<>#|~&!:@])", r"\\\1", excerpt(text, limit))
+        re.sub(r"([\\`*_{}\[\]<>#|~&!@]|:(?=//))", r"\\\1", excerpt(text, limit))
         .replace("\\<", "&lt;")
         .replace("\\&", "&amp;")
     )

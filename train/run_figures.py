@@ -109,10 +109,11 @@ def _chart(chart: Chart, metrics: Sequence[Mapping[str, Any]]) -> Markup:
         return Markup()
     drawn = lines({f"{i}": thinned(line) for i, (_, line) in enumerate(found)}, dots=12)
     legend = [(SERIES[i], name) for i, (name, _) in enumerate(found)] if len(found) > 1 else []
-    ends = [
-        say(words.FROM_TO, name=say(name), first=_spelt(line[0][1]), last=_spelt(line[-1][1])) for name, line in found
+    said = [
+        say(words.FROM_TO, name=say(name), first=_spelt(ends(line)[0]), last=_spelt(ends(line)[1]))
+        for name, line in found
     ]
-    told = say(chart.about) + Markup("").join(ends)
+    told = say(chart.about) + Markup("").join(said)
     return figure(
         f"chart-{chart.key}",
         chart.title,
@@ -152,6 +153,13 @@ def _step_seconds(rows: Iterable[Mapping[str, Any]]) -> Line:
     return [(float(b), (known[b] - known[a]) / (b - a)) for a, b in pairwise(steps) if known[b] >= known[a]]
 
 
+def ends(line: Line) -> tuple[float, float]:
+    """The means over a line's first tenth and its last: one batch alone says little."""
+    part = max(1, len(line) // 10)
+    first, last = ([y for _, y in some] for some in (line[:part], line[-part:]))
+    return math.fsum(first) / part, math.fsum(last) / part
+
+
 def thinned(line: Line, most: int = POINTS) -> Line:
     """The line through the means of at most so many stretches of about equal length."""
     if len(line) <= most:
@@ -186,9 +194,11 @@ def reliability_figure(found: Reliability) -> Markup:
         [words.SURE, words.PEOPLE, words.INTERVAL, words.ROWS],
         [[percent(b.confidence), percent(b.share), f"{percent(b.low)} – {percent(b.high)}", b.n] for b in found.bins],
     )
-    hot = found.temperature
-    said = words.TOO_SURE if hot and hot > 1.25 else words.TOO_UNSURE if hot and hot < 0.8 else words.FITS
-    verdict = say(said, t=number(hot, 2)) if hot else Markup()
+    verdict = Markup()
+    if found.temperature is not None and found.low is not None:
+        cold = found.high is not None and found.high < 1
+        said = words.TOO_SURE if found.low > 1 else words.TOO_UNSURE if cold else words.FITS
+        verdict = say(said, t=number(found.temperature, 2))
     told = say(words.RELIABILITY_ABOUT, error=number(found.error), brier=number(found.brier)) + verdict
     return figure("reliability", words.RELIABILITY, drawn, Axes(words.SURE, words.PEOPLE), told, behind=behind)
 

@@ -21,7 +21,6 @@ from data.report import (
     Words,
     breakdown,
     code,
-    command,
     contents,
     data,
     grid,
@@ -38,8 +37,8 @@ from data.report import (
 from train import run_words as words
 from train.held_out import Share, accuracy, by_slice, loss, reliability, scored, split_of
 from train.model_card import model_card
-from train.run_figures import COSTS, GIB, charts, points, reliability_figure, share_figure
-from train.run_samples import worst_parts
+from train.run_figures import COSTS, GIB, charts, ends, points, reliability_figure, share_figure
+from train.run_samples import typed, worst_parts
 from train.run_story import BETTER, RunStory, base_name, place_of
 
 SHOWN_LOST = 12
@@ -97,7 +96,8 @@ def _figures(story: RunStory, steps: int) -> Iterator[tuple[Words, Any, Markup |
     yield _held_figure(story)
     losses = points(story.metrics, "loss", "train")
     if losses:
-        yield words.LAST_LOSS, number(losses[-1][1]), say(words.FIRST_WAS, first=number(losses[0][1]))
+        first, last = ends(losses)
+        yield words.LAST_LOSS, number(last), say(words.FIRST_WAS, first=number(first))
     per_step = say(words.PER_STEP, s=number(story.seconds / steps, 2)) if steps else None
     yield words.DURATION, duration(story.seconds), per_step
     memory = points(story.metrics, "memory_bytes", "train")
@@ -261,10 +261,10 @@ def _again(story: RunStory) -> list[Markup]:
     flat = sorted(_flat(story.config))
     settings = table([words.SETTING, words.VALUE], [[code(key), data(value)] for key, value in flat])
     return [
-        command(story.command),
+        typed(story.command),
         paragraph(words.REPEAT_ABOUT, "soft"),
         paragraph(words.NEXT),
-        *(command(line) for line in next_steps(story)),
+        *(typed(line) for line in next_steps(story)),
         Markup("<details><summary>{}</summary>{}</details>").format(say(words.SETTINGS), settings)
         if flat
         else Markup(),

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from data.report import Words, code, command, data, grid, level_mark, note, number, paragraph, percent, say
+from data.report import Words, code, data, grid, level_mark, note, number, paragraph, percent, say
 from data.text import visible
 from train import run_words as words
 from train.held_out import sigmoid
@@ -34,9 +34,14 @@ def worst_parts(story: RunStory) -> list[Markup]:
     if compares:
         load = f"python -m annotate.load {quote(place_of(story) + '/audit/ask_again.jsonl')}"
         project = quote(f"{story.name}-again")
-        parts += [paragraph(words.AGAIN), command(f"{load} --project {project} --kind ab --overlap 3")]
-    parts += [paragraph(words.TRACE), command(f"python -m curate.trace {quote(str(first.get('id')))}")]
+        parts += [paragraph(words.AGAIN), typed(f"{load} --project {project} --kind ab --overlap 3")]
+    parts += [paragraph(words.TRACE), typed(f"python -m curate.trace {quote(str(first.get('id')))}")]
     return parts
+
+
+def typed(line: str) -> Markup:
+    """A line to type, whole: half a command is none."""
+    return Markup("<pre><code>{}</code></pre>").format(visible(" ".join(line[:4_000].split())))
 
 
 def _sample(row: Mapping[str, Any], texts: Texts | None, compares: bool) -> Markup:

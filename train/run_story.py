@@ -82,10 +82,16 @@ BETTER = ("reward", "dpo", "orpo")
 
 
 def base_name(base: str) -> str:
-    """What to call the base in public: a Hub id as it is, of a folder its last part alone."""
+    """What to call the base in public: a Hub id as it is, of a folder its name without the way to it.
+
+    A folder `model` (train.tiny and every run have one) goes by the name of the folder around it.
+    """
     parts = [part for part in base.replace("\\", "/").split("/") if part]
     hub = len(parts) == 2 and not base.startswith((".", "/", "~")) and "\\" not in base
-    return base if hub else (parts[-1] if parts else base)
+    if hub and parts[1] != "model":
+        return base
+    named = parts[:-1] if len(parts) > 1 and parts[-1] == "model" else parts
+    return named[-1] if named else base
 
 
 def place_of(story: RunStory) -> str:

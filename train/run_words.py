@@ -26,8 +26,8 @@ FEW_ROWS = Words(
     "no interval: {clusters} prompt families, {split}, n = {n}", "无区间：仅 {clusters} 个提示族，{split}，n = {n}"
 )
 NONE_HELD = Words("the export has no held-out rows", "导出没有留出行")
-LAST_LOSS = Words("last training loss", "最后的训练损失")
-FIRST_WAS = Words("{first} at first", "起初为 {first}")
+LAST_LOSS = Words("training loss", "训练损失")
+FIRST_WAS = Words("last tenth; {first} in the first", "最后十分之一；最初十分之一为 {first}")
 DURATION = Words("training time", "训练时间")
 PER_STEP = Words("{s} s a step", "每步 {s} 秒")
 MOST_MEMORY = Words("most memory", "内存峰值")
@@ -106,14 +106,18 @@ TOO_SURE = Words(
 TOO_UNSURE = Words(
     " It could be surer: its log-odds fit best divided by {t}.", "它本可更有把握：对数几率除以 {t} 最为贴合。"
 )
-FITS = Words(" They hold about right (temperature {t}).", "大体可信（温度 {t}）。")
+FITS = Words(
+    " Nothing says that they do not (temperature {t}, its interval spans 1).",
+    "没有迹象表明不可信（温度 {t}，其区间含 1）。",
+)
 SURE = Words("how sure it was", "它的把握")
 PEOPLE = Words("people on that side", "人们选该方的比例")
 
 CURVES = Words("How it learnt", "学习过程")
 CURVES_ABOUT = Words(
-    "By step, from audit/metrics.jsonl; a long run is drawn through the means of stretches of steps.",
-    "按步绘制，数据在 audit/metrics.jsonl；步数多时画的是各段的平均值。",
+    "By step, from audit/metrics.jsonl; a long run is drawn through the means of stretches of steps. "
+    "Figures from … to … are means over the first and the last tenth.",
+    "按步绘制，数据在 audit/metrics.jsonl；步数多时画的是各段的平均值。“从……到……”为最初与最后十分之一的平均。",
 )
 STEP = Words("step", "步")
 TRAINING = Words("training", "训练")

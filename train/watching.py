@@ -175,10 +175,10 @@ def _not_falling(rows: Rows, train: Rows, clip: float | None) -> tuple[str, str]
     if trend is None or trend.first - trend.last > trend.error:
         return None
     return (
-        f"The loss has not fallen so far ({trend.first:.3f} at first, {trend.last:.3f} now, means over many steps). "
+        f"The loss has not fallen beyond its noise (first third {trend.first:.3f}, last {trend.last:.3f}). "
         "Raise learning_rate, train longer or a larger adapter; where labels contradict each other there is nothing "
         "to learn (curate.agreement).",
-        f"至今损失没有下降（起初 {trend.first:.3f}，现在 {trend.last:.3f}，均为多步平均）。"
+        f"损失的下降没有超出波动（前三分之一 {trend.first:.3f}，后三分之一 {trend.last:.3f}）。"
         "请提高 learning_rate、延长训练或加大适配器；若标签互相矛盾，则无可学习（curate.agreement）。",
     )
 

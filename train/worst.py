@@ -34,7 +34,7 @@ def worst_rows(
 
     Pairs (reward, dpo, orpo): rows in which the run takes the other side than people did, by cross-entropy where
     people were certain, and by the run's margin in all. Answers (sft, kto): by loss per token; of answers held bad,
-    by how likely they still are.
+    by how likely they still are. Of each ranking the worst of every prompt family comes before any family's second.
 
     Args:
         held_out: rows of data/held_out.jsonl.
@@ -57,8 +57,8 @@ def worst_rows(
 def _pairs(held_out: Sequence[Row], task: str) -> list[list[tuple[Row, Why]]]:
     wrong = [row for row in scored(held_out, task) if _against(row)]
     certain = [row for row in wrong if max(_p(row), 1 - _p(row)) >= CERTAIN]
-    by_loss = sorted(certain, key=lambda row: (-_cross_entropy(row), row["id"]))
-    by_margin = sorted(wrong, key=lambda row: (-abs(_margin(row)), row["id"]))
+    by_loss = _spread(sorted(certain, key=lambda row: (-_cross_entropy(row), row["id"])))
+    by_margin = _spread(sorted(wrong, key=lambda row: (-abs(_margin(row)), row["id"])))
     return [[(row, "against certain people") for row in by_loss], [(row, "widest margin") for row in by_margin]]
 
 
@@ -67,9 +67,20 @@ def _answers(held_out: Sequence[Row], sources: Mapping[str, Source]) -> list[lis
     bad = [row for row in rows if _label(row, sources) is False]
     good = [row for row in rows if _label(row, sources) is not False]
     return [
-        [(row, "highest loss") for row in sorted(good, key=lambda row: (-row["chosen"], row["id"]))],
-        [(row, "likely though held bad") for row in sorted(bad, key=lambda row: (row["chosen"], row["id"]))],
+        [(row, "highest loss") for row in _spread(sorted(good, key=lambda row: (-row["chosen"], row["id"])))],
+        [(row, "likely though held bad") for row in _spread(sorted(bad, key=lambda row: (row["chosen"], row["id"])))],
     ]
+
+
+def _spread(ranked: Sequence[Row]) -> list[Row]:
+    """The first of each cluster, then the second of each …, so that one prompt's answers do not fill the list."""
+    seen: dict[Any, int] = {}
+    turns = []
+    for row in ranked:
+        key = row.get("cluster") or row["id"]
+        turns.append(seen.get(key, 0))
+        seen[key] = turns[-1] + 1
+    return [row for _, row in sorted(zip(turns, ranked, strict=True), key=lambda one: one[0])]
 
 
 def _label(row: Row, sources: Mapping[str, Source]) -> bool | None:
