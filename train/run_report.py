@@ -8,7 +8,7 @@ The page is complete in itself, in English and Chinese, for screen, dark screen,
 Everything in it that is data is escaped, and cut where it is long.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from math import exp
 from shlex import quote
 from typing import Any
@@ -52,7 +52,7 @@ def write_pages(folder: Folder, story: RunStory) -> None:
     folder.write_text("README.md", model_card(story))
 
 
-def run_page(story: RunStory, files: set[str] = frozenset()) -> str:  # type: ignore[assignment]
+def run_page(story: RunStory, files: Set[str] = frozenset()) -> str:
     """The page's text.
 
     Args:
@@ -288,7 +288,7 @@ def _flat(config: Mapping[str, Any], head: str = "") -> Iterator[tuple[str, str]
             yield f"{head}{key}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _files(story: RunStory, files: set[str]) -> list[Markup]:
+def _files(story: RunStory, files: Set[str]) -> list[Markup]:
     listed = [
         [
             Markup('<a href="{0}">{0}</a>').format(name)
