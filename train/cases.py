@@ -18,6 +18,7 @@ MEASURES = (
     "reward_score",
     "win_rate",
     "win_rate_length_controlled",
+    "win_rate_corrected",
     "regression_exact",
     "regression_regex",
     "regression_schema",
@@ -32,6 +33,19 @@ MEASURES = (
 )
 """Every measure's name; a harness task's is `harness_` and the task's name."""
 
+UNBOUNDED = ("win_rate_length_controlled", "win_rate_corrected", "reward_score", "perplexity")
+"""Measures whose cases have no least and greatest value; the win rates among them have pseudo-values as cases."""
+
+
+def ends_of(measure: str) -> tuple[float, float] | None:
+    """The least and the greatest value a case of this measure can have; None where there is no such."""
+    return None if measure in UNBOUNDED or measure.startswith("harness_") else (0.0, 1.0)
+
+
+def difference_ends(measure: str) -> tuple[float, float] | None:
+    """The same of the difference of two such cases."""
+    return None if ends_of(measure) is None else (-1.0, 1.0)
+
 
 class Case(NamedTuple):
     """One measure of one case."""
@@ -45,7 +59,7 @@ class Case(NamedTuple):
     against: float | None = None
     """Of the reference on the same case, where there is one."""
     tags: Mapping[str, str] = MappingProxyType({})
-    """language, tag, kind …: what slices are made of."""
+    """language, tag, kind …: what slices are made of; several tags of one case are parted by ";"."""
 
 
 class Measure(NamedTuple):
@@ -67,6 +81,16 @@ class Measure(NamedTuple):
     difference_low: float | None = None
     difference_high: float | None = None
     note: str = ""
+
+
+def slices_of(case: Case) -> list[str]:
+    """The slices a case lies in, besides "all": `language=zh`, `tag=maths`, `tag=units` …"""
+    return [f"{name}={one}" for name, value in case.tags.items() for one in value.split(";") if one]
+
+
+def in_slice(case: Case, slice: str) -> bool:
+    """Whether a case lies in a slice, `all` included."""
+    return slice == "all" or slice in slices_of(case)
 
 
 def read_cases(path: Path) -> Iterator[Case]:
