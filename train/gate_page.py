@@ -1,0 +1,223 @@
+"""The page of a gate record: the decision, each clause as a span against its threshold, and what it rests on."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from data.plots import Span, spans
+from data.report import (
+    Axes,
+    Words,
+    figure,
+    grid,
+    keys,
+    level_mark,
+    note,
+    number,
+    page,
+    paragraph,
+    percent,
+    say,
+    section,
+    table,
+)
+from data.text import excerpt
+from train.deciding import FAIL, NOT_ENOUGH, PASS, Judged
+from train.looks import Look
+from train.verified import Verified
+
+MOST_DRAWN = 40
+_OUTCOMES = {
+    PASS: Words("pass", "通过"),
+    FAIL: Words("fail", "未通过"),
+    NOT_ENOUGH: Words("not enough evidence", "证据不足"),
+}
+_LEVELS = {PASS: "good", FAIL: "block", NOT_ENOUGH: "warn"}
+_SERIES = {PASS: 0, NOT_ENOUGH: 1, FAIL: 3}
+_COLOURS = {PASS: "one", NOT_ENOUGH: "two", FAIL: "four"}
+_TOLD = {
+    PASS: Words("Every clause is shown to be kept. The run may ship.", "每一条款都已证实达标。该模型可以上线。"),
+    FAIL: Words(
+        "{failed} of {n} clauses are shown to be broken. The run may not ship.",
+        "{n} 条条款中有 {failed} 条被证实未达标。该模型不得上线。",
+    ),
+    NOT_ENOUGH: Words(
+        "{open} of {n} clauses are neither shown to be kept nor shown to be broken. The run may not ship yet.",
+        "{n} 条条款中有 {open} 条既未证实达标，也未证实未达标。该模型暂不能上线。",
+    ),
+}
+
+
+class Decision(NamedTuple):
+    """What a gate record tells."""
+
+    outcome: str
+    judged: list[Judged]
+    look: Look
+    run: Verified
+    evaluation: Verified
+
+
+def page_of(decision: Decision) -> str:
+    """The report as one HTML text, in both languages."""
+    judged = decision.judged
+    counts = {name: sum(one.outcome == name for one in judged) for name in _OUTCOMES}
+    told = paragraph(_TOLD[decision.outcome], failed=counts[FAIL], open=counts[NOT_ENOUGH], n=len(judged))
+    lead = note(_LEVELS[decision.outcome], told)
+    name = decision.run.folder.resolve().name
+    parts = [
+        _head(decision, counts),
+        section("clauses", Words("Clauses", "条款"), *_drawings(judged), _table(judged), paragraph(_HOW, "soft")),
+        section("looks", Words("What looking costs", "查看的代价"), _looks(decision)),
+        section("stands", Words("What it rests on", "依据"), _stands(decision)),
+    ]
+    title = Words(
+        "Gate of {name}: " + _OUTCOMES[decision.outcome].en, "{name} 的关卡：" + _OUTCOMES[decision.outcome].zh
+    )
+    return page(title, parts, lead=lead, what="Concord · gate", name=name)
+
+
+def words_of(decision: Decision) -> str:
+    """README.md: the decision in words."""
+    look = decision.look
+    lines = [f"# Gate: {decision.outcome}", ""]
+    for one in decision.judged:
+        value = "no cases" if one.value is None else f"{one.value:.4g}"
+        bounds = "" if one.low is None or one.high is None else f", bounds {one.low:.4g} and {one.high:.4g}"
+        asked = f"{one.direction.replace('_', ' ')} {one.limit:.4g}"
+        more = f" ({one.more:,} more)" if one.more else ""
+        called = excerpt(one.clause, 80).replace("*", "\\*").replace("[", "\\[").replace("<", "&lt;")
+        lines.append(f"- **{one.outcome}**: {called}: {value}{bounds}, asked for is {asked}; {one.why}{more}")
+    lines += [
+        "",
+        f"Look {look.number} of {look.planned}; {look.spent:.4g} of {look.alpha:g} is spent.",
+        "`data/decision.jsonl` has every clause, `data/evidence.jsonl` the cases it was decided on.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _head(decision: Decision, counts: dict[str, int]) -> Markup:
+    look = decision.look
+    again = say(Words("looked at before: nothing spent", "以前看过：不再花费")) if look.entry else None
+    return keys(
+        [
+            (Words("clauses kept", "达标条款"), counts[PASS], None),
+            (Words("broken", "未达标"), counts[FAIL], None),
+            (Words("undecided", "未定"), counts[NOT_ENOUGH], None),
+            (Words("look", "第几次查看"), f"{look.number} / {look.planned}", again),
+            (Words("alpha spent", "已用 α"), f"{look.spent:.4f} / {look.alpha:g}", None),
+        ]
+    )
+
+
+def _drawings(judged: Sequence[Judged]) -> list[Markup]:
+    """Each clause's bounds against its own limit; those of one unit share a drawing."""
+    drawn = [one for one in judged if one.low is not None and one.high is not None][:MOST_DRAWN]
+    groups: dict[float, list[Judged]] = {}
+    for one in drawn:
+        groups.setdefault(one.limit, []).append(one)
+    return [grid(*(_drawing(i, limit, group) for i, (limit, group) in enumerate(groups.items(), 1)))] if groups else []
+
+
+def _drawing(number_: int, limit: float, group: Sequence[Judged]) -> Markup:
+    rows = [Span(one.clause, one.value, one.low, one.high, _SERIES[one.outcome]) for one in group]
+    there = [name for name in _OUTCOMES if any(one.outcome == name for one in group)]
+    legend = [(_COLOURS[name], _OUTCOMES[name]) for name in there]
+    return figure(
+        f"limit-{number_}",
+        Words(f"Against {limit:g}", f"对照 {limit:g}"),
+        spans(rows, rule=limit),
+        Axes(Words("value or difference, with its one-sided bounds", "数值或差值，以及单侧界"), None),
+        say(
+            Words(
+                "The dashed line is the limit; a clause is kept when its whole span lies on the right side of it.",
+                "虚线是界限；整个区间都在达标一侧时，条款才算达标。",
+            )
+        ),
+        legend=legend,
+    )
+
+
+def _table(judged: Sequence[Judged]) -> Markup:
+    columns = [
+        Words("clause", "条款"),
+        Words("outcome", "结论"),
+        Words("measure", "指标"),
+        Words("asked for", "要求"),
+        Words("value", "数值"),
+        Words("lower bound", "下界"),
+        Words("upper bound", "上界"),
+        Words("level", "水平"),
+        Words("n", "例数"),
+        Words("families", "提示族"),
+        Words("more needed", "还需"),
+        Words("why", "原因"),
+    ]
+    return table(columns, [_row(one) for one in judged])
+
+
+def _row(one: Judged) -> list[Any]:
+    what = one.measure + ("" if one.slice == "all" else f", {one.slice}")
+    kind = Words("difference", "差值") if one.compare == "difference" else Words("value", "数值")
+    asked = Words(f"at least {one.limit:g}", f"至少 {one.limit:g}")
+    if one.direction == "at_most":
+        asked = Words(f"at most {one.limit:g}", f"至多 {one.limit:g}")
+    return [
+        one.clause,
+        level_mark(_LEVELS[one.outcome], _OUTCOMES[one.outcome]),
+        Markup("{} ({})").format(excerpt(what, 80), say(kind)),
+        say(asked),
+        *(_figure(x) for x in (one.value, one.low, one.high)),
+        None if one.level is None else percent(one.level),
+        one.n,
+        one.clusters,
+        one.more,
+        say(Words(one.why, one.why_zh)),
+    ]
+
+
+def _figure(value: float | None) -> str | None:
+    return None if value is None else number(float(value), 4)
+
+
+def _looks(decision: Decision) -> Markup:
+    look = decision.look
+    return paragraph(
+        Words(
+            "This is look {k} of {planned}. It spends {spend} of the chance of {alpha} that a run which breaks its"
+            " contract passes; {spent} is spent in all (Lan and DeMets, Pocock's type). The same evidence again costs"
+            " nothing; new cases are a new look.",
+            "这是计划 {planned} 次查看中的第 {k} 次。未达标的模型被误判通过的总概率上限为 {alpha}，本次用去 {spend}，"
+            "累计用去 {spent}（Lan-DeMets，Pocock 型）。再看同样的证据不花费；加入新案例算新的一次。",
+        ),
+        k=look.number,
+        planned=look.planned,
+        spend=f"{look.spend:.4f}",
+        alpha=f"{look.alpha:g}",
+        spent=f"{look.spent:.4f}",
+    )
+
+
+def _stands(decision: Decision) -> Markup:
+    config = decision.evaluation.manifest.config
+    rows: list[list[Any]] = [
+        [say(Words("run", "训练")), decision.run.folder.resolve().name, decision.run.manifest.digest[:16]],
+        [
+            say(Words("evaluation", "评测")),
+            decision.evaluation.folder.resolve().name,
+            decision.evaluation.manifest.digest[:16],
+        ],
+    ]
+    rows += [[name, excerpt(str(value), 60), None] for name, value in sorted(config.items()) if name != "run"]
+    return table([Words("what", "内容"), Words("name or setting", "名称或设置"), Words("digest", "摘要")], rows)
+
+
+_HOW = Words(
+    "A clause is kept when its one-sided bound lies on the right side of the limit (threshold, given way by the"
+    " margin); it is broken when the bound on the other side shows so, at a level that Holm divides among the clauses."
+    " Bounds take prompt families, not cases, as what varies.",
+    "单侧界落在界限（阈值让出余量之后）达标一侧，条款即达标；另一侧的界越过界限（水平按 Holm 在各条款间分配），"
+    "即未达标。各界以提示族而非单个案例为变异单位。",
+)
