@@ -9,15 +9,14 @@ from data.plots import Span, spans
 from data.report import (
     Axes,
     Words,
+    between,
     figure,
     grid,
     keys,
     level_mark,
     note,
-    number,
     page,
     paragraph,
-    percent,
     say,
     section,
     table,
@@ -57,6 +56,8 @@ class Decision(NamedTuple):
     look: Look
     run: Verified
     evaluation: Verified
+    others: int = 0
+    """Looks at this run under other contracts: each has a chance of its own."""
 
 
 def page_of(decision: Decision) -> str:
@@ -69,6 +70,7 @@ def page_of(decision: Decision) -> str:
     parts = [
         _head(decision, counts),
         section("clauses", Words("Clauses", "条款"), *_drawings(judged), _table(judged), paragraph(_HOW, "soft")),
+        section("missing", Words("What is missing", "还缺什么"), _undecided(judged)),
         section("looks", Words("What looking costs", "查看的代价"), _looks(decision)),
         section("stands", Words("What it rests on", "依据"), _stands(decision)),
     ]
@@ -115,28 +117,28 @@ def _head(decision: Decision, counts: dict[str, int]) -> Markup:
 def _drawings(judged: Sequence[Judged]) -> list[Markup]:
     """Each clause's bounds against its own limit; those of one unit share a drawing."""
     drawn = [one for one in judged if one.low is not None and one.high is not None][:MOST_DRAWN]
-    groups: dict[float, list[Judged]] = {}
+    groups: dict[tuple[float, bool], list[Judged]] = {}
     for one in drawn:
-        groups.setdefault(one.limit, []).append(one)
-    return [grid(*(_drawing(i, limit, group) for i, (limit, group) in enumerate(groups.items(), 1)))] if groups else []
+        groups.setdefault((one.limit, one.direction == "at_least"), []).append(one)
+    figures = [_drawing(i, *limit, group) for i, (limit, group) in enumerate(groups.items(), 1)]
+    return [grid(*figures)] if figures else []
 
 
-def _drawing(number_: int, limit: float, group: Sequence[Judged]) -> Markup:
+def _drawing(number_: int, limit: float, at_least: bool, group: Sequence[Judged]) -> Markup:
     rows = [Span(one.clause, one.value, one.low, one.high, _SERIES[one.outcome]) for one in group]
     there = [name for name in _OUTCOMES if any(one.outcome == name for one in group)]
-    legend = [(_COLOURS[name], _OUTCOMES[name]) for name in there]
+    title = (
+        Words(f"At least {limit:g}", f"至少 {limit:g}") if at_least else Words(f"At most {limit:g}", f"至多 {limit:g}")
+    )
+    right = Words("Kept when all of the span lies right of the dashed line.", "整个区间都在虚线右侧即达标。")
+    left = Words("Kept when all of the span lies left of the dashed line.", "整个区间都在虚线左侧即达标。")
     return figure(
         f"limit-{number_}",
-        Words(f"Against {limit:g}", f"对照 {limit:g}"),
+        title,
         spans(rows, rule=limit),
-        Axes(Words("value or difference, with its one-sided bounds", "数值或差值，以及单侧界"), None),
-        say(
-            Words(
-                "The dashed line is the limit; a clause is kept when its whole span lies on the right side of it.",
-                "虚线是界限；整个区间都在达标一侧时，条款才算达标。",
-            )
-        ),
-        legend=legend,
+        Axes(Words("mean, with its one-sided bounds", "均值与单侧界"), None),
+        say(right if at_least else left),
+        legend=[(_COLOURS[name], _OUTCOMES[name]) for name in there],
     )
 
 
@@ -146,40 +148,40 @@ def _table(judged: Sequence[Judged]) -> Markup:
         Words("outcome", "结论"),
         Words("measure", "指标"),
         Words("asked for", "要求"),
-        Words("value", "数值"),
-        Words("lower bound", "下界"),
-        Words("upper bound", "上界"),
-        Words("level", "水平"),
-        Words("n", "例数"),
+        Words("mean", "均值"),
+        Words("one-sided bounds", "单侧界"),
+        Words("cases", "例数"),
         Words("families", "提示族"),
         Words("more needed", "还需"),
-        Words("why", "原因"),
     ]
     return table(columns, [_row(one) for one in judged])
 
 
 def _row(one: Judged) -> list[Any]:
-    what = one.measure + ("" if one.slice == "all" else f", {one.slice}")
-    kind = Words("difference", "差值") if one.compare == "difference" else Words("value", "数值")
-    asked = Words(f"at least {one.limit:g}", f"至少 {one.limit:g}")
-    if one.direction == "at_most":
-        asked = Words(f"at most {one.limit:g}", f"至多 {one.limit:g}")
+    what = excerpt(one.measure + ("" if one.slice == "all" else f", {one.slice}"), 60)
+    difference = Markup(", {}").format(say(Words("difference", "差值"))) if one.compare == "difference" else Markup()
+    asked = Words("at least {limit}", "至少 {limit}") if one.direction == "at_least" else _AT_MOST
     return [
         one.clause,
         level_mark(_LEVELS[one.outcome], _OUTCOMES[one.outcome]),
-        Markup("{} ({})").format(excerpt(what, 80), say(kind)),
-        say(asked),
-        *(_figure(x) for x in (one.value, one.low, one.high)),
-        None if one.level is None else percent(one.level),
+        Markup("{}{}").format(what, difference),
+        say(asked, limit=_figure(one.limit)),
+        _figure(one.value),
+        between(one.low, one.high, _figure),
         one.n,
         one.clusters,
         one.more,
-        say(Words(one.why, one.why_zh)),
     ]
 
 
+def _undecided(judged: Sequence[Judged]) -> Markup:
+    """Why each clause that is not kept is not."""
+    rows = [[one.clause, one.more, say(Words(one.why, one.why_zh))] for one in judged if one.outcome == NOT_ENOUGH]
+    return table([Words("clause", "条款"), Words("more cases", "还需例数"), Words("why", "原因")], rows)
+
+
 def _figure(value: float | None) -> str | None:
-    return None if value is None else number(float(value), 4)
+    return None if value is None else f"{float(f'{value:.3g}'):,}".removesuffix(".0").replace("-", "−")
 
 
 def _looks(decision: Decision) -> Markup:
@@ -214,6 +216,7 @@ def _stands(decision: Decision) -> Markup:
     return table([Words("what", "内容"), Words("name or setting", "名称或设置"), Words("digest", "摘要")], rows)
 
 
+_AT_MOST = Words("at most {limit}", "至多 {limit}")
 _HOW = Words(
     "A clause is kept when its one-sided bound lies on the right side of the limit (threshold, given way by the"
     " margin); it is broken when the bound on the other side shows so, at a level that Holm divides among the clauses."

@@ -63,7 +63,8 @@ def gate(
         outcome, judged = decide(evidence, look.levels, look.spend)
         step(len(clauses))
         entry = look.entry or log.append(look_body(look, evidence, of, outcome))
-        decision = Decision(outcome, judged, look, the_run, measured)
+        others = sum(e.body["run"] == of["run"] and e.body["contract"] != of["contract"] for e in log.entries)
+        decision = Decision(outcome, judged, look, the_run, measured, others)
         place = out or gates / _name(the_run, of["contract"], look)
         _write(place, decision, evidence, clauses, of, entry)
     return decision, place
@@ -122,12 +123,11 @@ def summary_of(decision: Decision, out: Path) -> dict[str, Any]:
     return {
         "decision": decision.outcome,
         "passed": f"{sum(one.outcome == PASS for one in decision.judged)} of {len(decision.judged)} clauses",
-        "failed": [f"{one.clause}: {_told(one)}" for one in failed],
-        "not_enough": [
-            f"{one.clause}: {_told(one)}; {f'{one.more:,} more: ' if one.more else ''}{one.why}" for one in open_ones
-        ],
+        "failed": [_told(one) for one in failed],
+        "not_enough": [_told(one) for one in open_ones],
         "evaluation": decision.evaluation.folder.name,
         "look": f"{look.number} of {look.planned}{again}",
+        "other_contracts": f"{decision.others} looks at this run under others" if decision.others else None,
         "alpha_spent": f"{look.spent:.4g} of {look.alpha:g}",
         "next": _next(decision),
         "written": str(out),
@@ -135,10 +135,11 @@ def summary_of(decision: Decision, out: Path) -> dict[str, Any]:
 
 
 def _told(one: Judged) -> str:
-    if one.value is None:
-        return "no cases"
-    bounds = "" if one.low is None or one.high is None else f" ({one.low:.3g} to {one.high:.3g})"
-    return f"{one.value:.3g}{bounds} where {one.direction.replace('_', ' ')} {one.limit:.3g} is asked for, n {one.n:,}"
+    """A clause that is not kept, in few words; all of it is in the record."""
+    found = "no cases" if one.value is None else f"{one.value:.3g} of {one.n:,}"
+    sign = ">=" if one.direction == "at_least" else "<="
+    more = f", {one.more:,} more needed" if one.more else ""
+    return f"{one.clause} ({found}, {sign} {one.limit:.3g}{more})"
 
 
 def _next(decision: Decision) -> str:

@@ -86,32 +86,35 @@ def rollback(workspace: Path) -> Moved:
 
 
 def _passed(run: Verified, workspace: Path) -> tuple[Record, Entry]:
-    """The newest gate record of this very run, which must be a pass that the log of looks tells of too."""
+    """The record of the gate's last decision on this very run, which must be a pass in the log of looks too."""
     gates = workspace / "gates"
     log = gates / LOOKS
     entries = read_chain(log)
     records = gate_records(gates)
     check_tail(entries, records, log)
-    lines = {entry.hash: entry for entry in entries}
     own = [one for one in records if one.manifest.config.get("run") == run.manifest.digest]
     decided = [entry for entry in entries if entry.body.get("run") == run.manifest.digest]
     ask = f"python -m train.gate {run.folder} --contract FILE"
     if not decided:
         raise Refused(f"no gate has decided on {run.folder} as it is now; type {ask}")
-    newest: dict[str, Entry] = {entry.body["contract"]: entry for entry in decided}
+    newest: dict[str, Entry] = {}  # of each contract, what it last decided; a look that decided nothing takes none back
+    for entry in decided:
+        if entry.body["outcome"] in (PASS, FAIL):
+            newest[entry.body["contract"]] = entry
     for entry in newest.values():
         if entry.body["outcome"] == FAIL:
             raise CheckFailed(f"the gate failed {run.folder}{_where(own, entry)}; train again, then {ask}")
-    last = decided[-1]
-    if last.body["outcome"] != PASS:
-        raise NotEnough(f"the gate had not enough evidence on {run.folder}{_where(own, last)}; see there how much more")
+    if not newest:
+        where = _where(own, decided[-1])
+        raise NotEnough(f"the gate had not enough evidence on {run.folder}{where}; see there how much more")
+    last = max(newest.values(), key=lambda entry: entry.seq)
     for record in own:
         if line_of(record.manifest) == last.hash:
             faults = verify_folder(record.folder)
             if faults or record.manifest.config.get("outcome") != PASS:
                 told = faults[0] if faults else "it tells of another outcome than the log of looks"
                 raise CheckFailed(f"{record.folder} is not as it was written: {told}; type {ask} again")
-            return record, lines[last.hash]
+            return record, last
     raise Refused(f"the gate's record of {run.folder} is not in {gates}; type {ask} again, which costs no look")
 
 
