@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from data.plots import Span, spans
+from data.records import canonical
 from data.report import (
     Axes,
     Words,
@@ -212,7 +213,11 @@ def _stands(decision: Decision) -> Markup:
             decision.evaluation.manifest.digest[:16],
         ],
     ]
-    rows += [[name, excerpt(str(value), 60), None] for name, value in sorted(config.items()) if name != "run"]
+    rows += [
+        [name, excerpt(canonical(value).decode().strip('"'), 60), None]
+        for name, value in sorted(config.items())
+        if name != "run"
+    ]
     return table([Words("what", "内容"), Words("name or setting", "名称或设置"), Words("digest", "摘要")], rows)
 
 
