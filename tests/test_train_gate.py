@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -426,3 +427,28 @@ def test_wrong_flags_are_one_line(tmp_path: Path, run: Path, contract: Path, fla
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert said in done.stderr
+
+
+def test_a_look_at_which_nothing_can_be_decided_is_not_counted(tmp_path: Path, run: Path, contract: Path) -> None:
+    rows = drawn("accuracy", 8, 1.0)
+    make_evaluation(tmp_path, "a", run, rows)
+    first, out = gate(run, contract, tmp_path)
+    assert (first.outcome, first.look.number, first.look.spent) == (NOT_ENOUGH, 0, 0.0)
+    assert "no look was counted" in (out / "report.html").read_text("utf-8")
+    b = make_evaluation(tmp_path, "b", run, drawn("accuracy", 60, 0.6))
+    second, other = gate(run, contract, tmp_path, evaluation=b)
+    assert (second.look.number, out != other) == (1, True)
+    a = tmp_path / "evaluations/a"
+    assert gate(run, contract, tmp_path, evaluation=a)[1] == out
+
+
+def test_a_contract_without_end_or_with_numbers_as_yaml_spells_them_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("- {clause: a, measure: over_refusal, threshold: 1e-2, direction: at_most, margin: 5e-3}\n")
+    assert read_contract(path)[0].limit == pytest.approx(0.015)
+    bomb = "a: &a [x, x]\n" + "".join(f"{c}: &{c} [*{p}, *{p}, *{p}, *{p}]\n" for p, c in pairwise("abcdefghijk"))
+    path.write_text(
+        f"- clause: a\n  measure: [1]\n  threshold:\n{''.join('    ' + x + chr(10) for x in bomb.splitlines())}"
+    )
+    with pytest.raises(BadInput, match=r"measure: a list is no text.*threshold: a dict is no number"):
+        read_contract(path)

@@ -12,6 +12,7 @@ problems of a file are told at once.
 """
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ DIRECTIONS = ("at_least", "at_most")
 COMPARES = ("value", "difference")
 MOST_CLAUSES = 200
 _LONGEST = 200  # characters of a name
+_LARGEST = 1_000_000  # bytes of a contract
 
 
 class Clause(NamedTuple):
@@ -97,6 +99,8 @@ def _read(path: Path) -> Any:
     import yaml
 
     try:
+        if path.stat().st_size > _LARGEST:
+            raise BadInput(f"{path} is larger than {_LARGEST:,} bytes; a contract is a short list of clauses")
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotThere(f"{path} is not there; one to start from is data/sample/contract.yaml") from None
@@ -130,7 +134,7 @@ def _word_problems(row: dict[str, Any]) -> Iterator[str]:
     for key in ("clause", "measure", "direction", "slice", "compare"):
         value = row.get(key)
         if value is not None and (not isinstance(value, str) or not value.strip() or len(value) > _LONGEST):
-            yield f"{key}: {one_line(repr(value), 60)} is no text of 1 to {_LONGEST} characters"
+            yield f"{key}: {_shown(value)} is no text of 1 to {_LONGEST} characters"
     measure, slice_ = row.get("measure"), row.get("slice", "all")
     if isinstance(measure, str) and measure not in MEASURES and not measure.startswith("harness_"):
         close = nearest(measure, MEASURES) or f"; known are {', '.join(MEASURES)} and harness_TASK"
@@ -147,13 +151,28 @@ def _word_problems(row: dict[str, Any]) -> Iterator[str]:
 
 def _number_problems(row: dict[str, Any]) -> Iterator[str]:
     for key in ("threshold", "margin"):
-        value = row.get(key)
+        value = _number(row.get(key))
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            yield f"{key}: {one_line(repr(value), 60)} is no number"
+            yield f"{key}: {_shown(value)} is no number"
         elif key == "margin" and value < 0:
             yield f"margin: {value:g} is below 0; turn the direction round, or leave it out"
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-2 as text; nobody means that."""
+    if isinstance(value, str) and len(value) < 40 and re.fullmatch(r"[+-]?[0-9.]+e[+-]?[0-9]+", value.lower()):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _shown(value: Any) -> str:
+    """A value in few words; what is nested may be without end, and is not spelt."""
+    return one_line(repr(value), 60) if isinstance(value, str | int | float) else f"a {type(value).__name__}"
 
 
 def _range_problems(row: dict[str, Any]) -> Iterator[str]:
@@ -182,10 +201,10 @@ def _clause(row: dict[str, Any]) -> Clause:
     return Clause(
         row["clause"],
         row["measure"],
-        float(row["threshold"]),
+        float(_number(row["threshold"])),
         row["direction"],
         row.get("slice") or "all",
-        float(row.get("margin") or 0.0),
+        float(_number(row.get("margin")) or 0.0),
         row.get("compare") or "value",
     )
 

@@ -84,6 +84,7 @@ def page_of(decision: Decision) -> str:
 def words_of(decision: Decision) -> str:
     """README.md: the decision in words."""
     look = decision.look
+    counted = f"Look {look.number} of {look.planned}" if look.number else "No look counted"
     lines = [f"# Gate: {decision.outcome}", ""]
     for one in decision.judged:
         value = "no cases" if one.value is None else f"{one.value:.4g}"
@@ -94,7 +95,7 @@ def words_of(decision: Decision) -> str:
         lines.append(f"- **{one.outcome}**: {called}: {value}{bounds}, asked for is {asked}; {one.why}{more}")
     lines += [
         "",
-        f"Look {look.number} of {look.planned}; {look.spent:.4g} of {look.alpha:g} is spent.",
+        f"{counted}; {look.spent:.4g} of {look.alpha:g} is spent.",
         "`data/decision.jsonl` has every clause, `data/evidence.jsonl` the cases it was decided on.",
         "",
     ]
@@ -109,7 +110,7 @@ def _head(decision: Decision, counts: dict[str, int]) -> Markup:
             (Words("clauses kept", "达标条款"), counts[PASS], None),
             (Words("broken", "未达标"), counts[FAIL], None),
             (Words("undecided", "未定"), counts[NOT_ENOUGH], None),
-            (Words("look", "第几次查看"), f"{look.number} / {look.planned}", again),
+            (Words("look", "第几次查看"), f"{look.number or '–'} / {look.planned}", again),
             (Words("alpha spent", "已用 α"), f"{look.spent:.4f} / {look.alpha:g}", None),
         ]
     )
@@ -187,6 +188,8 @@ def _figure(value: float | None) -> str | None:
 
 def _looks(decision: Decision) -> Markup:
     look = decision.look
+    if not look.number:
+        return paragraph(_NOT_COUNTED)
     return paragraph(
         Words(
             "This is look {k} of {planned}. It spends {spend} of the chance of {alpha} that a run which breaks its"
@@ -221,6 +224,10 @@ def _stands(decision: Decision) -> Markup:
     return table([Words("what", "内容"), Words("name or setting", "名称或设置"), Words("digest", "摘要")], rows)
 
 
+_NOT_COUNTED = Words(
+    "No clause has cases enough for a bound: nothing could be decided, so no look was counted and nothing spent.",
+    "没有一条条款的案例足以给出界：无从判定，因此不计查看次数，也不花费。",
+)
 _AT_MOST = Words("at most {limit}", "至多 {limit}")
 _HOW = Words(
     "A clause is kept when its one-sided bound lies on the right side of the limit (threshold, given way by the"

@@ -11,9 +11,9 @@ from train.chained import Entry, held
 from train.contract import Clause, contract_digest, read_contract
 from train.deciding import FAIL, NOT_ENOUGH, PASS, Evidence, Judged, decide, evidence_digest, gather
 from train.gate_page import Decision, page_of, words_of
-from train.looks import LOOKS, Look, check_tail, gate_records, look_body, next_look
+from train.looks import LOOKS, check_tail, gate_records, look_body, next_look
 from train.spending import FUNCTION
-from train.verified import Verified, verified_evaluation, verified_run
+from train.verified import verified_evaluation, verified_run
 
 FORMAT = 1
 STATUS = {PASS: 0, FAIL: 1, NOT_ENOUGH: 3}
@@ -65,14 +65,9 @@ def gate(
         entry = look.entry or log.append(look_body(look, evidence, of, outcome))
         others = sum(e.body["run"] == of["run"] and e.body["contract"] != of["contract"] for e in log.entries)
         decision = Decision(outcome, judged, look, the_run, measured, others)
-        place = out or gates / _name(the_run, of["contract"], look)
+        place = out or gates / f"{the_run.folder.resolve().name[:80]}-look-{entry.seq}"
         _write(place, decision, evidence, clauses, of, entry)
     return decision, place
-
-
-def _name(run: Verified, contract: str, look: Look) -> str:
-    name = run.folder.resolve().name[:60]
-    return f"{name}-{run.manifest.digest[:8]}-{contract[:8]}-look-{look.number}"
 
 
 def _write(
@@ -119,6 +114,7 @@ def summary_of(decision: Decision, out: Path) -> dict[str, Any]:
     look = decision.look
     failed = [one for one in decision.judged if one.outcome == FAIL]
     open_ones = [one for one in decision.judged if one.outcome == NOT_ENOUGH]
+    counted = f"{look.number} of {look.planned}" if look.number else "not counted: nothing to decide on"
     again = ", looked at before: nothing spent" if look.entry else ""
     return {
         "decision": decision.outcome,
@@ -126,7 +122,7 @@ def summary_of(decision: Decision, out: Path) -> dict[str, Any]:
         "failed": [_told(one) for one in failed],
         "not_enough": [_told(one) for one in open_ones],
         "evaluation": decision.evaluation.folder.name,
-        "look": f"{look.number} of {look.planned}{again}",
+        "look": counted + again,
         "other_contracts": f"{decision.others} looks at this run under others" if decision.others else None,
         "alpha_spent": f"{look.spent:.4g} of {look.alpha:g}",
         "next": _next(decision),

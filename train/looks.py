@@ -26,7 +26,7 @@ class Look(NamedTuple):
     """One look at a run under a contract."""
 
     number: int
-    """From 1."""
+    """From 1; 0 where no clause has enough for a bound, so that nothing can be decided and nothing is spent."""
     planned: int
     alpha: float
     spend: float
@@ -106,12 +106,15 @@ def next_look(
         if alpha != first["alpha"]:
             raise Refused(f"alpha was {first['alpha']:g} at the first look; that cannot change")
     planned = before[0].body["planned"] if before else planned or PLANNED
-    for number, entry in enumerate(before, 1):
+    for entry in before:
         if entry.body["evidence"] == of["evidence"]:
             body = entry.body
             levels = {row["content"]: row["level"] for row in body["clauses"]}
-            return Look(number, planned, alpha, body["spend"], body["spent"], levels, entry)
-    number = len(before) + 1
+            return Look(body["look"], planned, alpha, body["spend"], body["spent"], levels, entry)
+    counted = [e for e in before if e.body["spend"] > 0]
+    if not any(bounded(one) for one in evidence):
+        return Look(0, planned, alpha, 0.0, _short(sum(e.body["spend"] for e in counted)), {}, None)
+    number = len(counted) + 1
     spend = spends(number, planned, alpha)
     spent = sum(e.body["spend"] for e in before) + spend
     kept = _kept(before, records)
