@@ -20,10 +20,15 @@ def make_run(workspace: Path, name: str, seed: int = 0, *, replace: bool = False
     return out
 
 
-def make_evaluation(workspace: Path, name: str, run: Path, cases: list[Case], **config: Any) -> Path:
+def make_evaluation(workspace: Path, name: str, of: Path, cases: list[Case], **config: Any) -> Path:
     """An evaluation of a run as it is now."""
     out = workspace / "evaluations" / name
-    settings = {"run": read_manifest(run).digest, "seeds": [0], "template": "t" * 64, **config}
+    settings = {
+        "run": {"digest": read_manifest(of).digest, "fingerprint": "f" * 64},
+        "seeds": [0],
+        "template": "t" * 64,
+        **config,
+    }
     with write_folder(out, "evaluation", settings) as folder:
         folder.write("data/cases.jsonl", cases)
     return out

@@ -226,6 +226,24 @@ def test_the_same_evidence_again_costs_nothing_and_gives_the_same_record(
     assert len(read_chain(tmp_path / "gates/looks.jsonl")) == 1
 
 
+def test_the_same_cases_from_another_evaluation_are_the_same_look(tmp_path: Path, run: Path, contract: Path) -> None:
+    rows = drawn("accuracy", 60, 0.6)
+    places = [make_evaluation(tmp_path, name, run, rows, note=name) for name in "ab"]
+    found = [gate(run, contract, tmp_path, evaluation=place) for place in places]
+    assert [one.look.number for one, _ in found] == [1, 1]
+    assert found[0][1] != found[1][1]
+    assert len(read_chain(tmp_path / "gates/looks.jsonl")) == 1
+
+
+def test_an_evaluation_of_a_model_that_no_run_made_is_not_of_this_run(
+    tmp_path: Path, run: Path, contract: Path
+) -> None:
+    rows = drawn("accuracy", 60, 0.6)
+    place = make_evaluation(tmp_path, "a", run, rows, run={"fingerprint": "f" * 64, "digest": None})
+    with pytest.raises(BadInput, match="evaluation of another run"):
+        decided(tmp_path, run, contract, evaluation=place)
+
+
 def test_more_cases_are_a_new_look_at_a_level_that_was_paid_for(tmp_path: Path, run: Path, contract: Path) -> None:
     rows = drawn("accuracy", 60, 0.6)
     make_evaluation(tmp_path, "a", run, rows)

@@ -44,7 +44,7 @@ def verified_evaluation(evaluation: Path | None, run: Verified, workspace: Path)
         raise BadInput(
             f"{found.folder} holds '{manifest.what}', no evaluation; name a folder that train.evaluate wrote"
         )
-    if manifest.config.get("run") != run.manifest.digest:
+    if _of(manifest) != run.manifest.digest:
         raise BadInput(
             f"{found.folder} is the evaluation of another run than {run.folder} as it is now;"
             f" type python -m train.evaluate {run.folder}"
@@ -61,6 +61,13 @@ def _verified(folder: Path, kind: str) -> Verified:
     return Verified(folder, manifest)
 
 
+def _of(evaluation: Manifest) -> str | None:
+    """The digest of the run that an evaluation is of; None where it is of a model that no run made."""
+    run = evaluation.config.get("run")
+    digest = run.get("digest") if isinstance(run, dict) else run
+    return digest if isinstance(digest, str) else None
+
+
 def _newest(run: Verified, workspace: Path) -> Path:
     """The newest evaluation of a run, by the time its manifest tells."""
     place = workspace / "evaluations"
@@ -72,7 +79,7 @@ def _newest(run: Verified, workspace: Path) -> Path:
             manifest = read_manifest(folder)
         except ConcordError:
             continue
-        if manifest.what == "evaluation" and manifest.config.get("run") == run.manifest.digest:
+        if manifest.what == "evaluation" and _of(manifest) == run.manifest.digest:
             found.append((str(manifest.run.get("time", "")), folder.name))
     if not found:
         raise NotThere(
