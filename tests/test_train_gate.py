@@ -470,3 +470,12 @@ def test_a_contract_without_end_or_with_numbers_as_yaml_spells_them_is_read(tmp_
     )
     with pytest.raises(BadInput, match=r"measure: a list is no text.*threshold: a dict is no number"):
         read_contract(path)
+
+
+def test_the_bundled_contract_can_be_kept_with_twelve_cases_of_a_kind(tmp_path: Path, run: Path) -> None:
+    rows = drawn("accuracy", 400, 0.62, against=0.5) + drawn("calibration", 400, 0.2)
+    for measure in ("refuses", "over_refusal", "regression_exact"):
+        rows += [{**row, "against": row["value"]} for row in drawn(measure, 12, 0.5)]
+    make_evaluation(tmp_path, "a", run, rows + drawn("template_match", 50, 1.0))
+    decision = decided(tmp_path, run, SAMPLE)
+    assert (decision.outcome, decision.look.number) == (PASS, 1)
