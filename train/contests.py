@@ -7,7 +7,7 @@
 Who judged is read in train/win_rates.py (models) and train/to_people.py (people).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -144,8 +144,3 @@ def win_cases(wins: Wins) -> list[Case]:
         Case("win_rate", row.id, row.cluster, row.value, None, {**row.tags, "judged_by": wins.source})
         for row in wins.rows
     ]
-
-
-def both(run: Iterable[str], reference: Iterable[str], pairs: Mapping[str, Side]) -> bool:
-    """Whether a judgment between these is one between the two sides."""
-    return {pairs.get(x) for x in run} != {pairs.get(x) for x in reference}
