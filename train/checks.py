@@ -77,16 +77,19 @@ def schema_check(schema: dict[str, Any]) -> Check:
     """
     from jsonschema import Draft202012Validator, SchemaError, validators
     from referencing import Registry
-    from referencing.exceptions import Unresolvable
 
-    size = len(orjson.dumps(schema).decode())
+    try:
+        size = len(orjson.dumps(schema).decode())
+    except TypeError:
+        raise BadInput("the schema is nested too deep; make it flatter") from None
     if size > MAX_SCHEMA:
         raise BadInput(f"the schema has {size:,} letters; it may have {MAX_SCHEMA:,}")
-    patterns = _look(schema)
+    patterns, references = _look(schema)
     try:
         Draft202012Validator.check_schema(schema)
     except (SchemaError, RecursionError) as error:
         raise BadInput(f"no JSON Schema: {one_line(str(error).splitlines()[0], 160)}") from None
+    _resolve(schema, references)
     left = [0]
 
     def pattern(validator: Any, wanted: str, instance: Any, _: Any) -> Iterator[Any]:
@@ -99,7 +102,8 @@ def schema_check(schema: dict[str, Any]) -> Check:
             raise _TooMany
         yield from validator._validate_reference(ref=wanted, instance=instance)
 
-    kind = validators.extend(Draft202012Validator, {"pattern": pattern, "$ref": ref})
+    own = {"pattern": pattern, "$ref": ref, "uniqueItems": _unique}
+    kind = validators.extend(Draft202012Validator, own)
     validator = kind(schema, registry=Registry())
 
     def check(text: str) -> bool:
@@ -110,16 +114,38 @@ def schema_check(schema: dict[str, Any]) -> Check:
         fenced = _FENCE.match(bare)
         try:
             return bool(validator.is_valid(orjson.loads(fenced[1] if fenced else bare)))
-        except (orjson.JSONDecodeError, _TooMany, RecursionError, Unresolvable):
+        except (orjson.JSONDecodeError, _TooMany, RecursionError):
             return False
 
-    check("null")  # a reference to nothing shows only when it is followed
     return check
 
 
-def _look(schema: Any) -> dict[str, Check]:
-    """Every pattern of a schema, compiled; what is refused is named."""
+def _unique(validator: Any, wanted: Any, instance: Any, _: Any) -> Iterator[Any]:
+    """In linear time; 1 and 1.0 count as two."""
+    if wanted is True and isinstance(instance, list):
+        spelt = {orjson.dumps(one, option=orjson.OPT_SORT_KEYS) for one in instance}
+        if len(spelt) < len(instance):
+            yield from validator.descend(instance, False)
+
+
+def _resolve(schema: dict[str, Any], references: list[str]) -> None:
+    """Refuse a reference that leads nowhere."""
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    resolver = Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver()
+    for one in references:
+        try:
+            resolver.lookup(one)
+        except Unresolvable:
+            raise BadInput(f"the schema names {one_line(one, 80)}, and has no such part") from None
+
+
+def _look(schema: Any) -> tuple[dict[str, Check], list[str]]:
+    """Every pattern of a schema, compiled, and every reference; what is refused is named."""
     found: dict[str, Check] = {}
+    references: list[str] = []
     waiting = [schema]
     while waiting:
         one = waiting.pop()
@@ -134,6 +160,8 @@ def _look(schema: Any) -> dict[str, Check]:
         reference = one.get("$ref")
         if isinstance(reference, str) and not reference.startswith("#"):
             raise BadInput(f"the schema names {one_line(reference, 80)}; it may name its own parts alone (#/$defs/…)")
+        if isinstance(reference, str):
+            references.append(reference)
         if isinstance(one.get("pattern"), str):
             found[one["pattern"]] = pattern_check(one["pattern"])
-    return found
+    return found, references

@@ -132,7 +132,7 @@ def sides_of(task: Task, key: Key) -> dict[str, Answered]:
     for r in task.responses:
         if r.id in key.responses:
             found[r.id] = key.responses[r.id]
-        elif r.model in key.models:
+        elif r.model is not None and r.model in key.models:
             cluster = key.clusters.get(task.prompt.id, task.prompt.id)
             found[r.id] = Answered(key.models[r.model], task.prompt.id, cluster, tags)
     return found

@@ -141,8 +141,10 @@ def _parts(y: "Floats", f: "Floats", g: "Floats", seen: Sequence[Win], unseen: S
 def _by_family(parts: _Both, seen: "Floats", unseen: "Floats") -> "Floats":
     import numpy as np
 
-    total: Floats = np.bincount(parts.family_seen, seen, parts.families)
-    return total + np.bincount(parts.family_unseen, unseen, parts.families)
+    total = np.zeros(parts.families)
+    np.add.at(total, parts.family_seen, seen)
+    np.add.at(total, parts.family_unseen, unseen)
+    return total
 
 
 def _weight(parts: _Both) -> float:

@@ -144,8 +144,9 @@ def _made_from(held: _Held) -> set[tuple[str, str]]:
         return gone
     parents: dict[tuple[str, str], set[str]] = {}
     for project, task in held.tasks.values():
-        for one in (task.prompt, *task.responses):
-            parents.setdefault((project, one.id), set()).update(one.lineage.parents if one.lineage else ())
+        made = [(task.prompt.id, task.prompt.lineage), *((r.id, r.lineage) for r in task.responses)]
+        for name, lineage in made:
+            parents.setdefault((project, name), set()).update(lineage.parents if lineage else ())
     grew = True
     while grew:
         more = {child for child, own in parents.items() if any((child[0], p) in gone for p in own)} - gone
@@ -163,7 +164,9 @@ def _read(source: Path | str, project: str | None) -> _Held:
     path = Path(source)
     if path.is_dir():
         if not (path / MANIFEST).is_file():
-            raise BadInput(f"{path} has no manifest; name a snapshot or an export as it was written, or a store's address")
+            raise BadInput(
+                f"{path} has no manifest; name a snapshot or an export as it was written, or a store's address"
+            )
         if faults := verify_folder(path):
             raise Refused(f"{path} is not as it was written: {faults[0]}; take it again")
         if (path / "data" / "judgments.parquet").is_file():
