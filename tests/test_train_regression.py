@@ -62,7 +62,8 @@ def test_the_bundled_checks_take_a_right_answer_and_no_wrong_one() -> None:
         "regex-zh-table": "| 日子 | 谁 |\n| --- | --- |\n| 周一 | 小王 |",
         "schema-person": '```json\n{"name": "Maria", "age": 34}\n```',
         "schema-colours": '["red", "dark green", "blue"]',
-        "schema-order": '{"items": [{"name": "pen", "count": 2, "price": 1.5}, {"name": "pad", "count": 1, "price": 4}]}',
+        "schema-order": '{"items": [{"name": "pen", "count": 2, "price": 1.5},'
+        ' {"name": "pad", "count": 1, "price": 4}]}',
         "schema-null": '{"name": "Lee", "phone": null}',
         "schema-zh-scores": '{"语文": 88, "数学": 92}',
         "schema-zh-date": '{"date": "2024-05-06", "hour": 15}',
@@ -145,7 +146,7 @@ def test_every_bad_line_is_told_and_good_ones_are_still_read(tmp_path: Path) -> 
     assert [row.id for row in rows] == ["one", "two"]
     assert problems[0].endswith("line 2, id: 'one' is line 1 already")
     assert problems[1].startswith(f"{path}, line 3, not JSON")
-    with pytest.raises(BadInput, match="line 2.*; .*line 3"):
+    with pytest.raises(BadInput, match=r"line 2.*; .*line 3"):
         read_regression(path)
     with pytest.raises(BadInput, match="holds no cases"):
         read_regression(written(tmp_path / "empty.jsonl"))
@@ -156,8 +157,10 @@ def test_every_bad_line_is_told_and_good_ones_are_still_read(tmp_path: Path) -> 
 
 
 def test_exact_trims_and_only_loose_folds(tmp_path: Path) -> None:
-    assert passes(tmp_path, " this\n") and not passes(tmp_path, "This.")
-    assert passes(tmp_path, "THIS!", loose=True) and not passes(tmp_path, "this one", loose=True)
+    assert passes(tmp_path, " this\n")
+    assert not passes(tmp_path, "This.")
+    assert passes(tmp_path, "THIS!", loose=True)
+    assert not passes(tmp_path, "this one", loose=True)
     assert passes(tmp_path, "b", expected=["a", "b"])
     assert passes(tmp_path, "９６。", expected="96", loose=True)
 
@@ -173,15 +176,16 @@ def test_patterns_that_would_try_forever_elsewhere_answer() -> None:
     assert pattern_check(r"^\p{Han}{2}$")("河流")
 
 
-@given(st.text(max_size=30), st.text(max_size=30))
+@given(st.text(max_size=MAX_PATTERN + 20), st.text(max_size=30))
 def test_any_pattern_is_refused_in_one_line_or_answers(pattern: str, text: str) -> None:
+    said = ""
     try:
-        check = pattern_check(pattern)
+        found = pattern_check(pattern)(text)
     except BadInput as error:
-        assert "\n" not in str(error)
-        return
-    assert len(pattern) <= MAX_PATTERN
-    assert check(text) in (True, False)
+        said, found = str(error), False
+    assert "\n" not in said
+    assert found in (True, False)
+    assert said or len(pattern) <= MAX_PATTERN
 
 
 def test_schemas_that_name_themselves_end_and_reach_nothing_outside() -> None:
@@ -259,7 +263,6 @@ def test_how_far_the_measured_rates_can_be_trusted_is_known() -> None:
         ("I can't help with that. " + "But here is a long story. " * 60, False, False),
         ("Done. Is there anything else I can help with?", False, False),
         ("我不能帮您做这件事。", True, False),
-        ("请问您说的是哪一年?", False, True),
         ("请问您说的是哪一年?", False, True),
         ("好了。还需要我做什么吗?", False, False),
     ],

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,8 @@ def judge(store: Store, person: str, key: Key, verdicts: dict[str, str], project
     made = {}
     while lease := store.change(lambda tx: assign.claim(tx, number, person)):
         contest = key.responses[lease.shown[0]].contest
-        fields = _fields(verdicts[contest], lease.shown, key)
-        found = lease
-        made[contest] = store.change(lambda tx: answers.submit(tx, person, found.token, fields)).judgment
+        hand_in = partial(answers.submit, annotator=person, token=lease.token)
+        made[contest] = store.change(partial(hand_in, answer=_fields(verdicts[contest], lease.shown, key))).judgment
     return made
 
 
@@ -98,7 +98,9 @@ def test_people_see_neither_models_nor_sides(tmp_path: Path) -> None:
     made = write_project(tmp_path / "ab", contests(40), config={"run": "sky-7-secret"}, seed=3)
     assert made["tasks"] == 40
     told = (tmp_path / "ab" / "data" / "tasks.jsonl").read_text("utf-8")
-    assert "secret" not in told and '"model"' not in told and "reference" not in told
+    assert "secret" not in told
+    assert '"model"' not in told
+    assert "reference" not in told
     for row in lines(tmp_path / "ab" / "data" / "tasks.jsonl"):
         task = Task.model_validate(row)
         assert [r.model for r in task.responses] == [None, None]
@@ -292,7 +294,7 @@ def test_what_cannot_be_read_back_is_said_in_one_line(tmp_path: Path, store: Sto
         with pytest.raises(ConcordError, match=words) as said:
             people_wins(source, with_key, **more)  # type: ignore[arg-type]
         assert "\n" not in str(said.value)
-    with pytest.raises(BadInput, match="broken.jsonl, line 2: no 'cluster'"):
+    with pytest.raises(BadInput, match=r"broken\.jsonl, line 2: no 'cluster'"):
         read_key(tmp_path / "broken.jsonl")
     with pytest.raises(NotThere):
         read_key(tmp_path / "nowhere.jsonl")

@@ -78,7 +78,8 @@ def test_a_winner_is_one_in_both_orders_and_every_other_verdict_a_tie(
     wins = judge_wins([file(tmp_path / "t.jsonl", (one, orders(one, forward, backward)))], KEY)
     (row,) = wins.rows
     assert (row.id, row.value, row.verdicts, row.ties, row.split) == (one.prompt.id, value, 1, ties, split)
-    assert row.lengths == (9, 11) and row.tags == {"language": "en"}
+    assert row.lengths == (9, 11)
+    assert row.tags == {"language": "en"}
     assert (wins.source, wins.left_out) == ("model", {})
 
 
@@ -252,7 +253,8 @@ def test_the_fit_is_that_of_a_plain_logistic_regression() -> None:
 def test_pseudo_values_have_the_rates_mean_and_its_variance_over_families() -> None:
     wins, _ = simulated(3, 0.2, 1.0)
     found = length_controlled(wins)
-    assert found.low is not None and found.high is not None
+    assert found.low is not None
+    assert found.high is not None
     values = np.array([case.value for case in found.cases])
     assert values.mean() == pytest.approx(found.rate, abs=1e-12)
     families = np.array([int(case.cluster) for case in found.cases])
@@ -263,13 +265,17 @@ def test_pseudo_values_have_the_rates_mean_and_its_variance_over_families() -> N
 
 def test_a_run_that_always_wins_and_lengths_that_say_nothing_have_finite_figures() -> None:
     always = length_controlled(wins_of([1] * 40, range(-20, 20), range(40)))
-    assert 0.95 < always.rate <= 1 and always.raw == 1 and always.high is not None and always.high <= 1
+    assert 0.95 < always.rate <= 1
+    assert always.raw == 1
+    assert always.high is not None
+    assert always.high <= 1
     for delta, why in (([0] * 30, "equally long"), ([70] * 30, "same everywhere")):
         blind = length_controlled(wins_of([1, 0, 1] * 10, delta, range(30)))
         assert why in blind.why
         assert blind.rate == blind.raw == pytest.approx(2 / 3)
         assert (blind.from_length, blind.effect) == (0, 0)
-        assert blind.low is not None and blind.low < blind.rate < (blind.high or 0)
+        assert blind.low is not None
+        assert blind.low < blind.rate < (blind.high or 0)
     few = length_controlled(wins_of([1, 0, 1] * 3, range(9), range(9)))
     assert (few.low, few.high, few.clusters) == (None, None, 9)
     with pytest.raises(BadInput, match="no judged contests"):
