@@ -45,6 +45,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "live_ranking": (["live", "--judgments", "30000", "--kind", "ranking"], ["live", "--kind", "ranking"]),
     "exporting": (["exporting", "--tasks", "5000"], ["exporting"]),
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
+    "win_rates": (["win_rates", "--sims", "60"], ["win_rates"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 

@@ -259,7 +259,15 @@ def test_pseudo_values_have_the_rates_mean_and_its_variance_over_families() -> N
     assert values.mean() == pytest.approx(found.rate, abs=1e-12)
     families = np.array([int(case.cluster) for case in found.cases])
     error = math.sqrt((np.bincount(families, values - found.rate) ** 2).sum()) / len(values)
-    assert error == pytest.approx((found.high - found.low) / 2 / 1.99, rel=0.05)
+    assert error == pytest.approx((found.high - found.low) / 2 / 1.99, rel=0.02)
+    many = wins._replace(rows=[row._replace(cluster=row.id) for row in wins.rows] * 2)
+    rows = [row._replace(id=f"{n}", cluster=f"{n}") for n, row in enumerate(many.rows)]  # 480 families: blocks of them
+    large = length_controlled(wins._replace(rows=rows))
+    assert large.low is not None
+    assert large.high is not None
+    values = np.array([case.value for case in large.cases])
+    assert values.mean() == pytest.approx(large.rate, abs=1e-12)
+    assert values.std() / len(values) ** 0.5 == pytest.approx((large.high - large.low) / 2 / 1.966, rel=0.08)
     assert {case.measure for case in found.cases} == {"win_rate_length_controlled"}
 
 

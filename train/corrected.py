@@ -10,7 +10,8 @@ The judge's mean over the contests that people did not see, plus what people and
 It is right however wrong the judge is, as long as the seen contests were drawn from all alike; a good judge makes
 it narrower. λ is the weight with the least variance, within [0, 1]: 0 is people alone, 1 the plain correction.
 Sources: A. Angelopoulos et al., "Prediction-powered inference", Science 382 (2023), 669-674; PPI++, arXiv
-2311.01453, equation 6. Here variances are over prompt families, of which a contest seen and one unseen may share one.
+2311.01453, equation 6. Here variances are over prompt families, of which a contest seen and one unseen may share one;
+people's own rate and the judge's bias have the exact intervals of train/bounds.py, for a good judge is seldom wrong.
 """
 
 import math
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from data.errors import NotEnough
+from train.bounds import DIFFERENCE, FEW, mean_interval
 from train.cases import Case
 from train.contests import Win, Wins
 
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-TOO_FEW = 10
-"""Prompt families with people's judgments below which there is no interval."""
-
 
 class Corrected(NamedTuple):
     """The win rate by both, and how the judge stands to people; rates within [0, 1]."""
@@ -38,7 +37,7 @@ class Corrected(NamedTuple):
     rate: float
     """May pass 0 or 1 a little where there are few."""
     low: float | None
-    """Of the interval over prompt families; None where people saw too few."""
+    """Of the interval over prompt families; None where people saw fewer than train.bounds.FEW."""
     high: float | None
     weight: float
     """λ, in [0, 1]."""
@@ -104,21 +103,21 @@ def corrected(people: Wins, judge: Wins, *, confidence: float = 0.95) -> Correct
     rate = float(weight * g.mean() + (y - weight * f).mean()) if len(unseen) else float(y.mean())
     clusters = len(set(parts.family_seen.tolist()))
     half = _half(parts, weight, clusters, confidence)
-    half_people = _half(parts, 0.0, clusters, confidence)
-    half_bias = _half(parts._replace(people=parts.judge_seen - parts.people), 0.0, clusters, confidence)
-    bias, by_people = float((f - y).mean()), float(y.mean())
+    alone = mean_interval(y.tolist(), [row.cluster for row in seen], confidence)
+    apart = mean_interval((f - y).tolist(), [row.cluster for row in seen], confidence, DIFFERENCE)
+    low, high = (alone.low, alone.high) if half is None or not unseen else (rate - half, rate + half)
     return Corrected(
         rate=rate,
-        low=None if half is None else rate - half,
-        high=None if half is None else rate + half,
+        low=low,
+        high=high,
         weight=weight,
-        by_people=by_people,
-        by_people_low=None if half_people is None else by_people - half_people,
-        by_people_high=None if half_people is None else by_people + half_people,
+        by_people=float(y.mean()),
+        by_people_low=alone.low,
+        by_people_high=alone.high,
         by_judge=float(np.concatenate([f, g]).mean()),
-        bias=bias,
-        bias_low=None if half_bias is None else bias - half_bias,
-        bias_high=None if half_bias is None else bias + half_bias,
+        bias=float((f - y).mean()),
+        bias_low=apart.low,
+        bias_high=apart.high,
         agreement=float((np.sign(f - 0.5) == np.sign(y - 0.5)).mean()),
         seen=len(seen),
         unseen=len(unseen),
@@ -157,7 +156,7 @@ def _weight(parts: _Both) -> float:
 
 def _half(parts: _Both, weight: float, clusters: int, confidence: float) -> float | None:
     """Half an interval: t times the standard error over families."""
-    if clusters < TOO_FEW:
+    if clusters < FEW:
         return None
     from scipy.special import stdtrit
 

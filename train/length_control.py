@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from data.errors import BadInput
 from data.records import digest
+from train.bounds import FEW
 from train.cases import Case
 from train.contests import Wins
 
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 OWN_SCALE = 30
 """Contests of a language from which on it has a standard deviation of its own."""
-TOO_FEW = 10
-"""Prompt families below which there is no interval."""
 MOST_BLOCKS = 400
 PRIOR = 0.01
 """Precision of the normal prior on each coefficient: a standard deviation of 10 in log-odds."""
@@ -159,8 +158,8 @@ def _found(
     raw = float(fit.y.mean())
     rate = raw if why and fit.z.shape[1] == 1 else rate
     low = high = from_low = from_high = None
-    if blocks >= TOO_FEW:
-        rates, raws = _left_out(fit, blocks, beta[0], bool(why))
+    rates, raws = _left_out(fit, blocks, beta[0], bool(why)) if blocks > 1 else (beta[0, :0], beta[0, :0])
+    if blocks >= FEW:
         low, high = _ends(_logit(rate), np.array([_logit(one) for one in rates]), confidence)
         low, high = _sigma(low), _sigma(high)
         from_low, from_high = (0.0, 0.0) if why else _ends(raw - rate, raws - rates, confidence)
@@ -177,7 +176,7 @@ def _found(
         clusters=clusters,
         longer=longer,
         why=why,
-        cases=_cases(wins, fit, beta[0], rate, bool(why)),
+        cases=_cases(wins, fit, beta[0], rate, rates if blocks == clusters else None, bool(why)),
     )
 
 
@@ -245,8 +244,29 @@ def _sigma(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-def _cases(wins: Wins, fit: _Fit, beta: "Floats", rate: float, blind: bool) -> list[Case]:
-    """Infinitesimal jackknife: what each contest adds to the rate, times n."""
+def _cases(wins: Wins, fit: _Fit, beta: "Floats", rate: float, left: "Floats | None", blind: bool) -> list[Case]:
+    """What each contest adds to the rate, times n: the jackknife's where each family was left out, shared evenly in it.
+
+    Else, with families by the hundred, the infinitesimal jackknife's, which is the same at that size.
+    """
+    import numpy as np
+
+    n = len(fit.y)
+    if left is not None and len(left) > 1:
+        size = np.bincount(fit.block, minlength=len(left))
+        pull = (len(left) - 1) * (math.fsum(left) / len(left) - left) / len(left) / size
+        values = rate + n * pull[fit.block]
+    else:
+        values = rate + _infinitesimal(fit, beta, blind)
+    tags = {"judged_by": wins.source}
+    return [
+        Case("win_rate_length_controlled", row.id, row.cluster, float(value), None, tags)
+        for row, value in zip(wins.rows, values, strict=True)
+    ]
+
+
+def _infinitesimal(fit: _Fit, beta: "Floats", blind: bool) -> "Floats":
+    """n times the derivative of the rate by each contest's weight; their sum is 0."""
     import numpy as np
 
     kept = fit.z.copy()
@@ -257,10 +277,5 @@ def _cases(wins: Wins, fit: _Fit, beta: "Floats", rate: float, blind: bool) -> l
     score = (fit.y - mu)[:, None] * fit.z
     bend = (fit.z * (mu * (1 - mu))[:, None]).T @ fit.z + PRIOR * np.eye(k)
     towards = (kept * (predicted * (1 - predicted))[:, None]).mean(axis=0)
-    pull = (score - score.mean(axis=0)) @ np.linalg.solve(bend, towards)
-    values = rate + n * pull + (predicted - predicted.mean())
-    tags = {"judged_by": wins.source}
-    return [
-        Case("win_rate_length_controlled", row.id, row.cluster, float(value), None, tags)
-        for row, value in zip(wins.rows, values, strict=True)
-    ]
+    pull: Floats = n * ((score - score.mean(axis=0)) @ np.linalg.solve(bend, towards)) + predicted - predicted.mean()
+    return pull
