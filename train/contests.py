@@ -4,7 +4,7 @@
     Key         which response is whose                        from a key file, or by the models' names
     Win         one prompt, the run's share of the wins        what judges or people made of it
 
-Who judged is read in train/win_rates.py (models) and train/to_people.py (people).
+What models said is read in train/win_rates.py, what people said in train/people_wins.py.
 """
 
 from collections.abc import Mapping, Sequence
