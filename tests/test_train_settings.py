@@ -9,7 +9,7 @@ import pytest
 from data.errors import BadInput, NotThere
 from train.settings import CONFIGS, RECORDS, DpoSettings, Lora, read_settings
 
-TASK_OF = {"sft.yaml": "sft", "reward.yaml": "reward", "dpo.yaml": "dpo"}
+TASK_OF = {"sft.yaml": "sft", "reward.yaml": "reward", "dpo.yaml": "dpo", "kto.yaml": "kto"}
 
 
 def wrong(task: str, *given: str, path: Path | None = None, model: str = "m") -> str:

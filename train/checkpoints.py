@@ -23,7 +23,14 @@ from data.records import digest
 
 WHOLE = "whole.json"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-_SAID = ("no space left", "disk quota", "file too large", "failed writing file", "pytorchstreamwriter", "inline_container")
+_SAID = (
+    "no space left",
+    "disk quota",
+    "file too large",
+    "failed writing file",
+    "pytorchstreamwriter",
+    "inline_container",
+)
 
 
 def place_of(out: Path) -> Path:

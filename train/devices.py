@@ -10,7 +10,7 @@ from train.settings import Settings
 
 
 def pick_device(settings: Settings) -> str:
-    """"cpu" or "cuda", before any weight is loaded.
+    """ "cpu" or "cuda", before any weight is loaded.
 
     Raises:
         NotThere: a GPU was asked for and none can be used.
@@ -37,7 +37,7 @@ def precision(settings: Settings, device: str) -> dict[str, Any]:
         "use_cpu": device == "cpu",
         "bf16": settings.dtype == "bfloat16",
         "fp16": settings.dtype == "float16",
-        "gradient_checkpointing": settings.gradient_checkpointing,
+        "activation_checkpointing": settings.gradient_checkpointing,
         "dataloader_pin_memory": device == "cuda",
     }
 

@@ -20,12 +20,13 @@ ADAPTER = "adapter_config.json"
 
 def quiet() -> None:
     """Before the libraries are imported: no telemetry, no progress bars, no tokenizer threads."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # kernels that a CPU has no use for
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # said by peft
+    # What the libraries tell each other of their next versions is nothing to people.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft|accelerate)\b")
 
 
 def check_folder(model: str, file: str, lacking: str) -> None:

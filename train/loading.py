@@ -126,9 +126,7 @@ def open_model(
         NotThere, BadInput, Refused: in one line, before weights are read wherever that can be known.
     """
     found = find_model(name)
-    tokenizer = load_tokenizer(_with_tokenizer(found))
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer = open_tokenizer(found)
     _check_kind(found, name, kind, trainable)
     check_base(found, name)
     in_four = found.four_bit if four_bit is None else four_bit
@@ -142,10 +140,19 @@ def open_model(
     return Loaded(model.train(trainable), tokenizer, found.base, found.adapter, kind)
 
 
-def _with_tokenizer(found: Found) -> str:
-    if found.adapter and (found.adapter / "tokenizer_config.json").is_file():
-        return str(found.adapter)
-    return found.base
+def open_tokenizer(found: Found) -> Any:
+    """The tokenizer of a model that was found: the adapter's own where it has one, else the base's.
+
+    A tokenizer without padding pads with the token that ends an answer.
+
+    Raises:
+        NotThere, BadInput: as load_tokenizer does.
+    """
+    own = found.adapter and (found.adapter / "tokenizer_config.json").is_file()
+    tokenizer = load_tokenizer(str(found.adapter) if own else found.base)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
 
 
 def _check_kind(found: Found, name: str, kind: Kind, trainable: bool) -> None:

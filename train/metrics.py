@@ -52,7 +52,7 @@ class Recorder:
         self.stopped = False
         self.seconds_before = 0.0
         self.tokens_before = 0.0
-        self.began = time.monotonic()
+        self.began: float | None = None
 
     def go_on_from(self, step: int) -> None:
         """Take the lines up to a checkpoint's step from the file, and leave out those of steps to be taken again."""
@@ -71,10 +71,14 @@ class Recorder:
         """Seconds count from here."""
         self.began = time.monotonic()
 
+    def stop(self) -> None:
+        """Seconds count no more."""
+        self.seconds_before, self.began = self.seconds, None
+
     @property
     def seconds(self) -> float:
         """Of training so far, all resumptions added."""
-        return self.seconds_before + time.monotonic() - self.began
+        return self.seconds_before + (0.0 if self.began is None else time.monotonic() - self.began)
 
     def add(self, step: int, epoch: float, logs: dict[str, Any]) -> None:
         """Add a line from what a trainer logged; texts that are no line of training are passed over."""
@@ -113,6 +117,9 @@ def make_callback(recorder: Recorder, progress: Callable[[int], None]) -> Any:
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             recorder.start()
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            recorder.stop()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if state.is_world_process_zero:
