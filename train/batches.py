@@ -103,7 +103,9 @@ def note(trainer: Any, **values: "Tensor") -> None:
     kept = trainer._metrics["train" if trainer.model.training else "eval"]
     for name, value in values.items():
         found = trainer.accelerator.gather_for_metrics(value.detach().float()).tolist()
-        kept[name].extend(one for one in found if one == one)
+        figures = [one for one in found if one == one]
+        if figures:
+            kept[name].extend(figures)
 
 
 def count_tokens(trainer: Any, mask: "Tensor") -> None:

@@ -8,6 +8,7 @@ A name is a base model's folder, an adapter's, a run's, or OWNER/NAME on the Hub
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -36,8 +37,10 @@ def load_tokenizer(model: str) -> Any:
         raise unreadable(model, error) from None
 
 
-def load_causal(model: str, *, four_bit: bool = False, dtype: str = "float32") -> Any:
+def load_causal(model: str, *, four_bit: bool = False, dtype: str = "float32", device: str = "cpu") -> Any:
     """A language model in this dtype, or in NF4 with double quantisation and this compute dtype.
+
+    On a GPU (device "cuda") weights in 4 bits are put there as they are read; others stay for the caller to move.
 
     Raises:
         NotThere, BadInput: as load_tokenizer does.
@@ -48,7 +51,7 @@ def load_causal(model: str, *, four_bit: bool = False, dtype: str = "float32") -
     from transformers import AutoModelForCausalLM
 
     kind = getattr(torch, dtype)
-    more = {"quantization_config": nf4(dtype)} if four_bit else {}
+    more = {"quantization_config": nf4(dtype), **_put_there(device)} if four_bit else {}
     try:
         with _hushed():
             loaded = AutoModelForCausalLM.from_pretrained(model, dtype=kind, **more)
@@ -57,6 +60,11 @@ def load_causal(model: str, *, four_bit: bool = False, dtype: str = "float32") -
     if four_bit:
         keep_gradients(loaded)
     return loaded
+
+
+def _put_there(device: str) -> dict[str, Any]:
+    """For from_pretrained: all of the model on this process's own GPU."""
+    return {"device_map": {"": int(os.environ.get("LOCAL_RANK") or 0)}} if device == "cuda" else {}
 
 
 def nf4(compute: str = "float32", skip: list[str] | None = None) -> Any:
@@ -112,6 +120,7 @@ def open_model(
     four_bit: bool | None = None,
     dtype: str = "float32",
     trainable: bool = False,
+    device: str = "cpu",
 ) -> Loaded:
     """A model and its tokenizer, by any name that `find_model` follows.
 
@@ -121,6 +130,7 @@ def open_model(
         dtype: of the weights, and of the sums where they are in 4 bits.
         trainable: the adapter's weights take gradients; a base without score head gets one at random
             (from torch's generator as it stands).
+        device: "cpu" or "cuda". A trainer moves a trainable model itself, unless it is in 4 bits.
 
     Raises:
         NotThere, BadInput, Refused: in one line, before weights are read wherever that can be known.
@@ -130,13 +140,15 @@ def open_model(
     _check_kind(found, name, kind, trainable)
     check_base(found, name)
     in_four = found.four_bit if four_bit is None else four_bit
-    model = _load(found.base, kind, in_four, dtype)
+    model = _load(found.base, kind, in_four, dtype, device)
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     if found.adapter:
         model = _put_on(model, found.adapter, trainable)
         model.peft_config["default"].base_model_name_or_path = found.base  # it may be named from its own folder
     if in_four:
         keep_gradients(model)
+    if device == "cuda" and not trainable and not in_four:
+        model = model.to(device)
     return Loaded(model.train(trainable), tokenizer, found.base, found.adapter, kind)
 
 
@@ -178,14 +190,14 @@ def _scores(found: Found) -> bool:
     return read.get("task_type") == "SEQ_CLS" or any(one.endswith("ForSequenceClassification") for one in heads)
 
 
-def _load(base: str, kind: Kind, four_bit: bool, dtype: str) -> Any:
+def _load(base: str, kind: Kind, four_bit: bool, dtype: str, device: str) -> Any:
     if kind == "causal":
-        return load_causal(base, four_bit=four_bit, dtype=dtype)
+        return load_causal(base, four_bit=four_bit, dtype=dtype, device=device)
     import torch
     from transformers import AutoModelForSequenceClassification
 
     # The score head is never in 4 bits: it is trained whole, and saved.
-    more = {"quantization_config": nf4(dtype, skip=["score"])} if four_bit else {}
+    more = {"quantization_config": nf4(dtype, skip=["score"]), **_put_there(device)} if four_bit else {}
     try:
         with _hushed():
             return AutoModelForSequenceClassification.from_pretrained(

@@ -122,20 +122,24 @@ def _rows(
     groups: dict[str, list[Any]] = {**export.pairs, **export.answers}
     rows: dict[str, list[Row]] = {split: [] for split in SPLITS}
     every: list[Looked] = []
+    bad: list[Looked] = []  # meant to be left out, so no loss that could be too great
     with progress("looking at rows", total=sum(map(len, groups.values()))) as step:
         for split, group in groups.items():
             looked = preflight(group, tokenizer, limits)
             for one, source, tokens in zip(looked, group, tokenise(group, tokenizer), strict=True):
+                if limits.task == "sft" and getattr(source, "label", None) is False:
+                    bad.append(one._replace(fate="dropped", why="held bad, and imitation takes good answers"))
+                    continue
+                every.append(one)
                 if one.fate in ("kept", "cut"):
                     rows[split].append(_row(source, tokens, settings))
-            every += looked
             step(len(group))
     _check_loss(every, settings)
     if not rows["train"]:
         raise BadInput(
             f"{export.folder} has no row left to train on in data/train; see train.preflight, or export more"
         )
-    return rows, every
+    return rows, every + bad
 
 
 def _row(source: Pair | Answer, tokens: Tokens, settings: Settings) -> Row:

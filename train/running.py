@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from data.command import progress
 from data.errors import BadInput, ConcordError, Refused
 from data.folder import Folder, check_place, write_folder
-from train.checkpoints import guard, open_place, place_of, step_of
+from train.checkpoints import guard, last_whole, open_place, place_of, step_of
 from train.devices import is_main, is_out_of_memory, lower, pick_device, precision
 from train.metrics import Recorder, make_anchor, make_callback, stops_after_a_step
 from train.preparing import Asked, Ready, prepare, settings_of
@@ -76,7 +76,7 @@ def _run(asked: Asked, ready: Ready, device: str) -> dict[str, Any]:
     place = place_of(ready.out)
     opened = write_folder(ready.out, f"{asked.task} run", ready.config, replace=asked.force) if main else nullcontext()
     with opened as folder:
-        last = open_place(place, ready.config, fresh=asked.fresh) if main else _waited_for(place)
+        last = _opened(place, ready, asked)
         trained = train(ready, place, last, device)
         summary: dict[str, Any] = {}
         line: Any = None
@@ -89,11 +89,15 @@ def _run(asked: Asked, ready: Ready, device: str) -> dict[str, Any]:
     return summary
 
 
-def _waited_for(place: Path) -> Path | None:
-    """The checkpoint to go on from, on a process that does not write: what the first one found."""
-    from train.checkpoints import last_whole
+def _opened(place: Path, ready: Ready, asked: Asked) -> Path | None:
+    """The checkpoint to go on from: the first process makes the place ready, the others wait and then look."""
+    last = open_place(place, ready.config, fresh=asked.fresh) if is_main() else None
+    if ready.config["processes"] > 1:
+        from accelerate import PartialState
 
-    return last_whole(place)
+        PartialState(cpu=ready.config["device"] == "cpu").wait_for_everyone()
+        last = last_whole(place)
+    return last
 
 
 def train(ready: Ready, place: Path, last: Path | None, device: str) -> Trained:
@@ -112,7 +116,7 @@ def train(ready: Ready, place: Path, last: Path | None, device: str) -> Trained:
     steps = _steps(settings, len(ready.rows["train"]))
     task = import_module(TRAINERS[ready.config["task"]])
     try:
-        model, tokenizer = _model(ready)
+        model, tokenizer = _model(ready, device)
         with progress("training", total=steps) as tell, stops_after_a_step(recorder):
             tell(step_of(last) if last else 0)
             setup = _setup(ready, model, tokenizer, place, device, [make_callback(recorder, tell)])
@@ -151,7 +155,7 @@ def _steps(settings: Settings, rows: int) -> int:
     return settings.steps or max(1, round(settings.epochs * each))
 
 
-def _model(ready: Ready) -> tuple[Any, Any]:
+def _model(ready: Ready, device: str) -> tuple[Any, Any]:
     """The model to train, with its adapter; random weights (adapter, score head) are the seed's."""
     from train.adapters import put_on
     from train.loading import Kind, open_model
@@ -168,7 +172,9 @@ def _model(ready: Ready) -> tuple[Any, Any]:
     set_seed(settings.seed)
     with progress("loading the model") as step:
         four_bit = settings.method == "qlora"
-        loaded = open_model(settings.model, kind=kind, four_bit=four_bit, dtype=settings.dtype, trainable=True)
+        loaded = open_model(
+            settings.model, kind=kind, four_bit=four_bit, dtype=settings.dtype, trainable=True, device=device
+        )
         step(1)
     model = loaded.model if loaded.adapter else put_on(loaded.model, settings, kind)
     return model, loaded.tokenizer
