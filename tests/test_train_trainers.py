@@ -105,7 +105,9 @@ def test_without_weights_the_kto_loss_is_trls(tiny: Path, tmp_path: Path, loss: 
         )
     theirs = DataCollatorForUnpairedPreference(trainer.processing_class.pad_token_id, max_length=128)(examples)
     expected = KTOTrainer.compute_loss(trainer, trainer.model, theirs)
-    assert loss_of(trainer, trainer.data_collator(rows_of(trainer, 4))) == pytest.approx(float(expected.detach()), abs=1e-6)
+    assert loss_of(trainer, trainer.data_collator(rows_of(trainer, 4))) == pytest.approx(
+        float(expected.detach()), abs=1e-6
+    )
 
 
 def test_certainty_weighs_in_the_reward_loss_as_the_formula_says(tiny: Path, tmp_path: Path) -> None:

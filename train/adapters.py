@@ -4,49 +4,16 @@ Task types, and whether the score head is saved beside a reward model's adapter,
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from data.errors import BadInput, nearest, one_line
-from train.finding import quiet
+from data.errors import BadInput, one_line
 from train.loading import Kind
+from train.peft_methods import peft_config
 from train.settings import Settings
 
 TASK_TYPES = {"causal": "CAUSAL_LM", "reward": "SEQ_CLS"}
 """PEFT's names; with SEQ_CLS it trains and saves the score head by itself."""
-_OURS = ("task_type", "base_model_name_or_path", "inference_mode")
-
-
-def peft_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the key `peft`, by the installed PEFT's own configuration; no weight is loaded."""
-    quiet()
-    import dataclasses
-
-    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
-
-    kinds = {str(kind.value): config for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-    name = str(given.get("peft_type") or "")
-    if name.upper() not in kinds:
-        told = (
-            f"'{one_line(name, 40)}' is none of {', '.join(sorted(kinds))}" if name else "needed, such as IA3 or LOHA"
-        )
-        yield f"peft.peft_type: {told}{nearest(name.upper(), kinds)}"
-        return
-    known = {field.name for field in dataclasses.fields(kinds[name.upper()])} - {*_OURS, "peft_type"}
-    unknown = [key for key in given if key != "peft_type" and key not in known]
-    for key in unknown:
-        yield f"'peft.{one_line(str(key), 60)}' is no key of {name.upper()}{nearest(str(key), known)}"
-    if not unknown:
-        try:
-            _peft_config(given, "CAUSAL_LM")
-        except (TypeError, ValueError, KeyError, ImportError) as error:
-            yield f"peft: {one_line(str(error), 200)}"
-
-
-def _peft_config(given: Mapping[str, Any], task_type: str) -> Any:
-    from peft.mapping import get_peft_config
-
-    return get_peft_config({**given, "peft_type": str(given["peft_type"]).upper(), "task_type": task_type})
 
 
 def adapter_config(settings: Settings, kind: Kind) -> Any:
@@ -54,7 +21,7 @@ def adapter_config(settings: Settings, kind: Kind) -> Any:
     if settings.method == "full":
         return None
     if settings.method == "peft":
-        return _peft_config(settings.peft, TASK_TYPES[kind])
+        return peft_config(settings.peft, TASK_TYPES[kind])
     from peft import LoraConfig
 
     lora = settings.lora

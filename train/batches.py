@@ -92,7 +92,8 @@ def step_share(trainer: Any, losses: "Tensor", weight: "Tensor", total: Any) -> 
         return weighted_mean(losses, weight)
     # DDP and FSDP average gradients over processes; each process holds a part of one sum.
     processes = int(trainer.accelerator.num_processes)
-    return (weight * losses).sum() / total.clamp(min=1e-12) * processes
+    share: Tensor = (weight * losses).sum() / total.clamp(min=1e-12) * processes
+    return share
 
 
 def note(trainer: Any, **values: "Tensor") -> None:

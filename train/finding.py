@@ -170,15 +170,12 @@ def _hash(path: Path) -> str:
 
 
 def _commit(name: str) -> str:
-    """The commit that the Hub's name stands for here: what lies in the cache, else what the Hub says now."""
+    """The commit that the Hub's name stands for here."""
     quiet()
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from transformers import AutoConfig
 
-    cached = try_to_load_from_cache(name, "config.json")
-    if isinstance(cached, str):
-        return Path(cached).parent.name
     try:
-        return str(HfApi().model_info(name).sha)
-    except (OSError, ValueError, HfHubHTTPError, OfflineModeIsEnabled) as error:
+        commit = getattr(AutoConfig.from_pretrained(name), "_commit_hash", None)
+    except (OSError, ValueError, KeyError) as error:
         raise unreadable(name, error) from None
+    return str(commit or "unknown")

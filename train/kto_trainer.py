@@ -9,6 +9,7 @@ arXiv 2408.06266). With w = 1 it is TRL's.
 
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from train.batches import (
@@ -30,8 +31,6 @@ from train.settings import KtoSettings
 
 def make_trainer(setup: Setup) -> Any:
     """A trainer for answers that have a label; the reference is the model without its adapter, or as it began."""
-    from trl import KTOConfig
-
     settings = setup.settings
     assert isinstance(settings, KtoSettings)
     pad, length = setup.tokenizer.pad_token_id, settings.length
@@ -54,7 +53,7 @@ def make_trainer(setup: Setup) -> Any:
     }
     trainer = _trainer_class()(
         model=setup.model,
-        args=KTOConfig(**arguments),
+        args=_trl().KTOConfig(**arguments),
         processing_class=setup.tokenizer,
         callbacks=setup.callbacks,
         **numbered(setup, collate),
@@ -83,11 +82,13 @@ def _kl_inputs(rows: Sequence[Row], others: Sequence[Row], pad: int, length: int
     return {**{f"kl_{name}": value for name, value in made.items()}, "kl_labels": labels_of(prompts, answers)}
 
 
+def _trl() -> Any:
+    return import_module("trl")  # it has no types that a checker could follow
+
+
 @cache
 def _trainer_class() -> Any:
-    from trl import KTOTrainer
-
-    class WeightedKtoTrainer(KTOTrainer):  # type: ignore[misc]  # TRL's has no types
+    class WeightedKtoTrainer(_trl().KTOTrainer):  # type: ignore[misc]  # TRL's has no types
         """Takes row numbers; weighs rows; writes no card of its own."""
 
         loss_is_scaled_for_ga = True

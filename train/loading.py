@@ -220,8 +220,9 @@ def _put_on(model: Any, adapter: Path, trainable: bool) -> Any:
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
     """No bars, and no word of a score head that is not there yet: the caller knows."""
-    from transformers.utils import logging
+    from transformers import utils
 
+    logging: Any = utils.logging
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

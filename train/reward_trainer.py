@@ -8,6 +8,7 @@ the chosen answer. With p = 1, w = 1 and no margin it is TRL's.
 
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from train.batches import (
@@ -29,8 +30,6 @@ from train.settings import RewardSettings
 
 def make_trainer(setup: Setup) -> Any:
     """A trainer for pairs; the model has one output, and a score head that is trained whole."""
-    from trl import RewardConfig
-
     settings = setup.settings
     assert isinstance(settings, RewardSettings)
     pad = setup.tokenizer.pad_token_id
@@ -42,7 +41,7 @@ def make_trainer(setup: Setup) -> Any:
     arguments: Any = {"max_length": None, "disable_dropout": not dropout, **setup.arguments}
     trainer = _trainer_class()(
         model=setup.model,
-        args=RewardConfig(**arguments),
+        args=_trl().RewardConfig(**arguments),
         processing_class=setup.tokenizer,
         callbacks=setup.callbacks,
         **numbered(setup, collate),
@@ -67,11 +66,13 @@ def batch_of(rows: Sequence[Row], pad: int, settings: RewardSettings) -> Batch:
     }
 
 
+def _trl() -> Any:
+    return import_module("trl")  # it has no types that a checker could follow
+
+
 @cache
 def _trainer_class() -> Any:
-    from trl import RewardTrainer
-
-    class WeightedRewardTrainer(RewardTrainer):  # type: ignore[misc]  # TRL's has no types
+    class WeightedRewardTrainer(_trl().RewardTrainer):  # type: ignore[misc]  # TRL's has no types
         """Takes row numbers; has weights and soft labels; writes no card of its own."""
 
         loss_is_scaled_for_ga = True

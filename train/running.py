@@ -93,9 +93,8 @@ def _opened(place: Path, ready: Ready, asked: Asked) -> Path | None:
     """The checkpoint to go on from: the first process makes the place ready, the others wait and then look."""
     last = open_place(place, ready.config, fresh=asked.fresh) if is_main() else None
     if ready.config["processes"] > 1:
-        from accelerate import PartialState
-
-        PartialState(cpu=ready.config["device"] == "cpu").wait_for_everyone()
+        processes: Any = import_module("accelerate")
+        processes.PartialState(cpu=ready.config["device"] == "cpu").wait_for_everyone()
         last = last_whole(place)
     return last
 
@@ -218,6 +217,7 @@ def _arguments(settings: Settings, place: Path, validates: bool) -> dict[str, An
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "log_level": "error",
+        "ddp_find_unused_parameters": False,
     }
 
 

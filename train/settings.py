@@ -220,7 +220,7 @@ def _together(made: Settings) -> Iterator[str]:
     if made.method in ("lora", "qlora") and "all-linear" in made.lora.targets and len(made.lora.targets) > 1:
         yield "lora.targets: all-linear stands alone"
     if made.method == "peft":
-        from train.adapters import peft_problems
+        from train.peft_methods import peft_problems
 
         yield from peft_problems(made.peft)
     elif made.peft:

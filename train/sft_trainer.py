@@ -6,6 +6,7 @@ does. With w = 1 it is TRL's.
 
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from train.batches import (
@@ -27,8 +28,6 @@ from train.settings import SftSettings
 
 def make_trainer(setup: Setup) -> Any:
     """A trainer for rows of one answer each (`tokens.chosen`)."""
-    from trl import SFTConfig
-
     settings = setup.settings
     assert isinstance(settings, SftSettings)
     pad = setup.tokenizer.pad_token_id
@@ -39,7 +38,7 @@ def make_trainer(setup: Setup) -> Any:
     arguments: Any = {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}, **setup.arguments}
     return _trainer_class()(
         model=setup.model,
-        args=SFTConfig(**arguments),
+        args=_trl().SFTConfig(**arguments),
         processing_class=setup.tokenizer,
         callbacks=setup.callbacks,
         **numbered(setup, collate),
@@ -56,11 +55,13 @@ def batch_of(rows: Sequence[Row], pad: int, *, answers_only: bool) -> Batch:
     return {**inputs(whole, pad), "labels": labels, "weight": column([row.w for row in rows]) * counted}
 
 
+def _trl() -> Any:
+    return import_module("trl")  # it has no types that a checker could follow
+
+
 @cache
 def _trainer_class() -> Any:
-    from trl import SFTTrainer
-
-    class WeightedSftTrainer(SFTTrainer):  # type: ignore[misc]  # TRL's has no types
+    class WeightedSftTrainer(_trl().SFTTrainer):  # type: ignore[misc]  # TRL's has no types
         """Takes row numbers; weighs rows; writes no card of its own."""
 
         loss_is_scaled_for_ga = True
