@@ -39,4 +39,4 @@ def peft_config(given: Mapping[str, Any], task_type: str) -> Any:
     """PEFT's configuration from `peft_type` and its own keys; task_type is PEFT's name of what the model does."""
     from peft.mapping import get_peft_config
 
-    return getpeft_config({**given, "peft_type": str(given["peft_type"]).upper(), "task_type": task_type})
+    return get_peft_config({**given, "peft_type": str(given["peft_type"]).upper(), "task_type": task_type})
