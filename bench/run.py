@@ -46,6 +46,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "exporting": (["exporting", "--tasks", "5000"], ["exporting"]),
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
     "gate": (["gate", "--sims", "1000"], ["gate"]),
+    "dpo_speed": (["dpo_speed", "--pairs", "16", "--repeats", "1"], ["dpo_speed"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 
