@@ -36,8 +36,10 @@ def write_run(folder: Folder, ready: Ready, trained: "Trained", asked: Asked) ->
     held = held_out(ready, trained)
     folder.write("data/held_out.jsonl", held)
     recorder = trained.recorder
+    told = {(line["step"], line["split"]) for line in recorder.lines}
     for line in _split_lines(held, ready, recorder.lines[-1] if recorder.lines else {}):
-        recorder.keep(line)
+        if (line["step"], line["split"]) not in told:
+            recorder.keep(line)
     sources = {row.id: row.source for rows in ready.rows.values() for row in rows}
     worst = worst_rows(held, sources, ready.task)
     folder.write("audit/metrics.jsonl", finite(recorder.lines))
@@ -48,8 +50,7 @@ def write_run(folder: Folder, ready: Ready, trained: "Trained", asked: Asked) ->
     folder.write_text("audit/config.yaml", _config_yaml(ready))
     folder.inputs.update({"export": ready.export.folder.name, "model": ready.settings.model, "base": ready.found.base})
     story = _story(ready, trained, asked, held)
-    told = [one for one in worst if one["id"] in sources]
-    story = story._replace(worst=worst, texts={one["id"]: texts_of(sources[one["id"]]) for one in told})
+    story = story._replace(worst=worst, texts={one["id"]: texts_of(sources[one["id"]]) for one in worst})
     write_pages(folder, story)
     return _summary(ready, trained, held, folder.seal().digest), entry(story)
 
