@@ -32,7 +32,7 @@ def write_run(folder: Folder, ready: Ready, trained: "Trained", asked: Asked) ->
     from train.run_report import write_pages
     from train.worst import ask_again, texts_of, worst_rows
 
-    save_model(trained.trainer, ready, folder.path / "model", ready.out / "model")
+    save_model(trained, ready, folder.path / "model", ready.out / "model")
     held = held_out(ready, trained)
     folder.write("data/held_out.jsonl", held)
     recorder = trained.recorder
@@ -55,16 +55,17 @@ def write_run(folder: Folder, ready: Ready, trained: "Trained", asked: Asked) ->
     return _summary(ready, trained, held, folder.seal().digest), entry(story)
 
 
-def save_model(trainer: Any, ready: Ready, to: Path, place: Path) -> None:
+def save_model(trained: "Trained", ready: Ready, to: Path, place: Path) -> None:
     """Write the trained weights with tokenizer and template, so that the same weights are the same bytes.
 
     Args:
         place: where the folder will lie when it is whole; an adapter names its base from there.
     """
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = trained.trainer.accelerator.unwrap_model(trained.trainer.model)
     config = getattr(model, "peft_config", None)
     # TRL may keep a frozen copy of the adapter as reference; it is no part of what was trained.
-    model.save_pretrained(str(to), **({"selected_adapters": ["default"]} if config else {}))
+    more: dict[str, Any] = {"selected_adapters": ["default"]} if config else {}
+    model.save_pretrained(str(to), **more, **({"state_dict": trained.state} if trained.state else {}))
     ready.tokenizer.save_pretrained(str(to))
     for name in ("README.md", "training_args.bin"):
         (to / name).unlink(missing_ok=True)

@@ -47,6 +47,8 @@ class Trained(NamedTuple):
     trainable: int
     parameters: int
     device: str
+    state: dict[str, Any] | None = None
+    """All weights in one place, where they were shared out over processes (FSDP, ZeRO)."""
 
 
 def run(asked: Asked) -> dict[str, Any]:
@@ -134,7 +136,16 @@ def train(ready: Ready, place: Path, last: Path | None, device: str) -> Trained:
         at = recorder.lines[-1]["step"] if recorder.lines else 0
         longest = max(len(r.tokens.prompt) + len(r.tokens.chosen) for r in ready.rows["train"])
         raise BadInput(f"out of memory on the {device} after step {at}; --set {lower(settings, longest)}") from None
-    return Trained(trainer, recorder, scores, step_of(last) if last else 0, trainable, parameters, device)
+    state = _gathered(trainer)
+    return Trained(trainer, recorder, scores, step_of(last) if last else 0, trainable, parameters, device, state)
+
+
+def _gathered(trainer: Any) -> dict[str, Any] | None:
+    """The weights of a model that is shared out over processes; every process has to take part."""
+    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        return None
+    state: dict[str, Any] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    return state
 
 
 def _without_bars(trainer: Any) -> None:
