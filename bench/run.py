@@ -47,6 +47,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
     "gate": (["gate", "--sims", "1000"], ["gate"]),
     "win_rates": (["win_rates", "--sims", "60"], ["win_rates"]),
+    "dpo_speed": (["dpo_speed", "--pairs", "16", "--repeats", "1"], ["dpo_speed"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 

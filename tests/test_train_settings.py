@@ -9,7 +9,7 @@ import pytest
 from data.errors import BadInput, NotThere
 from train.settings import CONFIGS, RECORDS, DpoSettings, Lora, read_settings
 
-TASK_OF = {"sft.yaml": "sft", "reward.yaml": "reward", "dpo.yaml": "dpo"}
+TASK_OF = {"sft.yaml": "sft", "reward.yaml": "reward", "dpo.yaml": "dpo", "kto.yaml": "kto"}
 
 
 def wrong(task: str, *given: str, path: Path | None = None, model: str = "m") -> str:
@@ -62,6 +62,16 @@ def test_all_problems_are_told_at_once_and_unknown_keys_name_the_nearest(tmp_pat
         ("sft", ["beta=0.1"], "no key of SftSettings"),
         ("reward", ["margin=1", "soft_labels=true"], "take one of the two"),
         ("reward", ["learning_rate=nan"], "learning_rate"),
+        ("sft", ["resume=true"], "no key of SftSettings"),
+        ("sft", ["method=peft"], "peft.peft_type: needed"),
+        ("sft", ["method=peft", "peft.peft_type=LOR"], "did you mean 'LORA'?"),
+        ("sft", ["method=peft", "peft={peft_type: IA3, target_module: [q_proj]}"], "did you mean 'target_modules'?"),
+        ("sft", ["method=peft", "peft={peft_type: OFT, r: 8, oft_block_size: 8}"], "peft: "),
+        ("sft", ["peft.peft_type=IA3"], "where method is peft alone"),
+        ("sft", ["device=gpu"], "device"),
+        ("sft", ["device=cpu", "optimizer=paged_adamw_8bit"], "want a GPU"),
+        ("sft", ["device=cpu", "dtype=float16"], "want"),
+        ("kto", ["batch=1"], "take 2 or more"),
     ],
 )
 def test_keys_that_are_wrong_together_are_told(task: str, given: list[str], part: str) -> None:

@@ -1,18 +1,23 @@
-"""Models and tokenizers from a folder or the Hub, with every refusal in one line, and guards for known traps."""
+"""Models and tokenizers from a folder or the Hub, with every refusal in one line, and guards for known traps.
 
+    open_model("workspace/runs/dpo-sky-tiny")     base, adapter, tokenizer: as the run was trained
+    fingerprint("workspace/tiny")                 sha256 over all that the model is
+
+A name is a base model's folder, an adapter's, a run's, or OWNER/NAME on the Hub.
+"""
+
+import contextlib
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from data.errors import BadInput, NotThere, one_line
+from data.errors import BadInput, Refused
+from train.finding import ADAPTER, Found, check_base, check_folder, find_model, quiet, unreadable
+from train.finding import fingerprint as fingerprint
 
-
-def quiet() -> None:
-    """Before the libraries are imported: no telemetry, no progress bars, no tokenizer threads."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+Kind = Literal["causal", "reward"]
 
 
 def load_tokenizer(model: str) -> Any:
@@ -23,54 +28,52 @@ def load_tokenizer(model: str) -> Any:
         BadInput: it cannot be read.
     """
     quiet()
-    _check_folder(model, "tokenizer_config.json", "no tokenizer")
+    check_folder(model, "tokenizer_config.json", "no tokenizer")
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _unreadable(model, error) from None
+        raise unreadable(model, error) from None
 
 
-def _check_folder(model: str, file: str, lacking: str) -> None:
-    path = Path(model)
-    if path.is_dir() and not (path / file).is_file():
-        raise NotThere(f"{model} has {lacking} ({file} is missing); name a folder that save_pretrained wrote")
-    if not path.exists() and (path.is_absolute() or model.startswith(".") or model.count("/") != 1):
-        raise NotThere(f"{model} is not there; name a model's folder, or OWNER/NAME on the Hub")
-
-
-def _unreadable(model: str, error: Exception) -> Exception:
-    text = one_line(str(error), 200)
-    if Path(model).exists():
-        return BadInput(f"{model} cannot be read as a model: {text}")
-    return NotThere(f"{model} is no folder, and the Hub did not give it: {text}")
-
-
-def load_causal(model: str, *, four_bit: bool = False, dtype: str = "float32") -> Any:
+def load_causal(model: str, *, four_bit: bool = False, dtype: str = "float32", device: str = "cpu") -> Any:
     """A language model in this dtype, or in NF4 with double quantisation and this compute dtype.
+
+    On a GPU (device "cuda") weights in 4 bits are put there as they are read; others stay for the caller to move.
 
     Raises:
         NotThere, BadInput: as load_tokenizer does.
     """
     quiet()
-    _check_folder(model, "config.json", "no configuration")
+    check_folder(model, "config.json", "no configuration")
     import torch
     from transformers import AutoModelForCausalLM
 
     kind = getattr(torch, dtype)
-    more = {"quantization_config": nf4(dtype)} if four_bit else {}
+    more = {"quantization_config": nf4(dtype), **_put_there(device)} if four_bit else {}
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=kind, **more)
+        with _hushed():
+            loaded = AutoModelForCausalLM.from_pretrained(model, dtype=kind, **more)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _unreadable(model, error) from None
+        raise unreadable(model, error) from None
     if four_bit:
         keep_gradients(loaded)
     return loaded
 
 
-def nf4(compute: str = "float32") -> Any:
-    """4-bit NormalFloat with double quantisation, T. Dettmers et al., arXiv 2305.14314."""
+def _put_there(device: str) -> dict[str, Any]:
+    """For from_pretrained: all of the model on this process's own GPU."""
+    return {"device_map": {"": int(os.environ.get("LOCAL_RANK") or 0)}} if device == "cuda" else {}
+
+
+def nf4(compute: str = "float32", skip: list[str] | None = None) -> Any:
+    """4-bit NormalFloat with double quantisation, T. Dettmers et al., arXiv 2305.14314.
+
+    Args:
+        compute: dtype of the sums.
+        skip: names of layers that stay as they are; None leaves out the head.
+    """
     import torch
     import transformers
 
@@ -80,6 +83,7 @@ def nf4(compute: str = "float32") -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, compute),
+        llm_int8_skip_modules=skip,
     )
 
 
@@ -97,3 +101,132 @@ def keep_gradients(model: Any) -> int:
     for layer in layers:
         layer.support_avx512bf16_for_cpu = False
     return len(layers)
+
+
+class Loaded(NamedTuple):
+    """A model ready for use, in evaluation mode unless it was opened to be trained."""
+
+    model: Any
+    tokenizer: Any
+    base: str
+    adapter: Path | None
+    kind: Kind
+
+
+def open_model(
+    name: str,
+    *,
+    kind: Kind = "causal",
+    four_bit: bool | None = None,
+    dtype: str = "float32",
+    trainable: bool = False,
+    device: str = "cpu",
+) -> Loaded:
+    """A model and its tokenizer, by any name that `find_model` follows.
+
+    Args:
+        kind: "causal" answers; "reward" scores: one number for a whole dialogue, at its last token.
+        four_bit: load the base in NF4; None does as the run was trained.
+        dtype: of the weights, and of the sums where they are in 4 bits.
+        trainable: the adapter's weights take gradients; a base without score head gets one at random
+            (from torch's generator as it stands).
+        device: "cpu" or "cuda". A trainer moves a trainable model itself, unless it is in 4 bits.
+
+    Raises:
+        NotThere, BadInput, Refused: in one line, before weights are read wherever that can be known.
+    """
+    found = find_model(name)
+    tokenizer = open_tokenizer(found)
+    _check_kind(found, name, kind, trainable)
+    check_base(found, name)
+    in_four = found.four_bit if four_bit is None else four_bit
+    model = _load(found.base, kind, in_four, dtype, device)
+    model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    if found.adapter:
+        model = _put_on(model, found.adapter, trainable)
+        model.peft_config["default"].base_model_name_or_path = found.base  # it may be named from its own folder
+    if in_four:
+        keep_gradients(model)
+    if device == "cuda" and not trainable and not in_four:
+        model = model.to(device)
+    return Loaded(model.train(trainable), tokenizer, found.base, found.adapter, kind)
+
+
+def open_tokenizer(found: Found) -> Any:
+    """The tokenizer of a model that was found: the adapter's own where it has one, else the base's.
+
+    A tokenizer without padding pads with the token that ends an answer.
+
+    Raises:
+        NotThere, BadInput: as load_tokenizer does.
+    """
+    own = found.adapter and (found.adapter / "tokenizer_config.json").is_file()
+    tokenizer = load_tokenizer(str(found.adapter) if own else found.base)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _check_kind(found: Found, name: str, kind: Kind, trainable: bool) -> None:
+    """Refuse a scorer where answers are wanted, and answers where scores are."""
+    is_reward = _scores(found)
+    if kind == "causal" and is_reward:
+        raise Refused(f"{name} is a reward model: it scores and does not answer; name a language model")
+    if kind == "reward" and not is_reward and found.adapter:
+        raise Refused(f"{name} is an adapter that answers and does not score; merge it (train.merge), or name its base")
+    if kind == "reward" and not is_reward and not trainable:
+        raise Refused(f"{name} has no score head; name a run of train.reward")
+
+
+def _scores(found: Found) -> bool:
+    if found.folder is None:
+        return False
+    file = found.folder / (ADAPTER if found.adapter else "config.json")
+    try:
+        read = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise BadInput(f"{file} cannot be read as JSON; take the folder as it was saved") from None
+    heads = [str(one) for one in read.get("architectures") or []]
+    return read.get("task_type") == "SEQ_CLS" or any(one.endswith("ForSequenceClassification") for one in heads)
+
+
+def _load(base: str, kind: Kind, four_bit: bool, dtype: str, device: str) -> Any:
+    if kind == "causal":
+        return load_causal(base, four_bit=four_bit, dtype=dtype, device=device)
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    # The score head is never in 4 bits: it is trained whole, and saved.
+    more = {"quantization_config": nf4(dtype, skip=["score"]), **_put_there(device)} if four_bit else {}
+    try:
+        with _hushed():
+            return AutoModelForSequenceClassification.from_pretrained(
+                base, num_labels=1, dtype=getattr(torch, dtype), **more
+            )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise unreadable(base, error) from None
+
+
+def _put_on(model: Any, adapter: Path, trainable: bool) -> Any:
+    from peft import PeftModel
+
+    try:
+        with _hushed():
+            return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise unreadable(str(adapter), error) from None
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """No bars, and no word of a score head that is not there yet: the caller knows."""
+    from transformers import utils
+
+    logging: Any = utils.logging
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

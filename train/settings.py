@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data.errors import BadInput, NotThere, nearest, one_line
+from data.errors import BadInput, nearest
+from train.dpo_losses import BATCHWISE, SMOOTHED, OtherLoss
+from train.given import number, plain, put, read_yaml
 from train.losses import DpoLoss
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -42,10 +44,14 @@ class Settings(_Settings):
 
     model: str = ""
     """A model's folder, or OWNER/NAME on the Hub; needed."""
-    method: Literal["full", "lora", "qlora"] = "lora"
-    """All weights; an adapter on frozen weights; an adapter on weights in 4 bits (NF4, double quantisation)."""
+    method: Literal["full", "lora", "qlora", "peft"] = "lora"
+    """All weights; LoRA on frozen weights; LoRA on weights in 4 bits (NF4, double quantisation); another of PEFT's."""
     lora: Lora = Lora()
-    """The adapter; passed over where method is full."""
+    """The adapter of lora and qlora. A model that has an adapter already goes on with its own."""
+    peft: dict[str, Any] = {}
+    """For method peft: `peft_type` (IA3, LOHA, OFT …) and the keys of PEFT's own configuration of it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU where there is one."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of weights and sums; for qlora, of the sums. bfloat16 wants a GPU of the Ampere kind or newer."""
     length: Annotated[int, Field(ge=8)] = 1024
@@ -56,6 +62,10 @@ class Settings(_Settings):
     """Rows of one forward pass on one device; a pair is one row, and two sequences."""
     accumulation: Annotated[int, Field(ge=1)] = 1
     """Passes whose gradients are summed before a step."""
+    optimizer: Literal["adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "adafactor", "sgd"] = (
+        "adamw_torch"
+    )
+    """AdamW (8 bytes a trained weight), in 8 bits (2), paged to the CPU where a GPU is full; Adafactor; SGD."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
     """Greatest step size, reached after the warm-up."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -82,8 +92,8 @@ class Settings(_Settings):
     """Steps between checkpoints; 0 keeps only the end."""
     eval_every: Annotated[int, Field(ge=0)] = 0
     """Steps between looks at the validation split; 0 looks at the end alone."""
-    resume: bool = False
-    """Go on from the run's last whole checkpoint, where there is one."""
+    log_every: Annotated[int, Field(ge=1)] = 1
+    """Steps between lines in the metrics; figures are means over the steps since the last line."""
 
 
 class SftSettings(Settings):
@@ -111,26 +121,48 @@ class DpoSettings(Settings):
 
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-6
     """Greatest step size, reached after the warm-up."""
-    loss: DpoLoss | Literal["orpo"] = "sigmoid"
-    """sigmoid; cdpo and robust (with label_smoothing); ipo; hinge; orpo, which has no reference model."""
+    loss: DpoLoss | OtherLoss | Literal["orpo"] = "sigmoid"
+    """sigmoid; cdpo, robust (with label_smoothing); ipo; hinge; TRL's others by its names; orpo, with no reference."""
     beta: Annotated[float, Field(gt=0)] = 0.1
     """How dear it is to leave the reference; ORPO's weight of the odds ratio."""
     label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Share of labels held to be wrong, for all pairs alike; in cdpo and robust."""
+    """Share of labels held to be wrong, for all pairs alike; in cdpo, robust, exo_pair and aot."""
     soft_labels: bool = False
     """Take p from the export's column probability, in place of certainty."""
     precompute: bool = True
     """The reference's log-probabilities once, before training, in place of every step."""
+    prefix_sharing: bool = True
+    """Each prompt is computed once for both answers, where the model's attention can take it."""
 
 
-RECORDS: dict[str, type[Settings]] = {"sft": SftSettings, "reward": RewardSettings, "dpo": DpoSettings}
+class KtoSettings(Settings):
+    """Answers held good or bad, each alone. K. Ethayarajh et al., arXiv 2402.01306."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-6
+    """Greatest step size, reached after the warm-up."""
+    loss: Literal["kto", "apo_zero_unpaired"] = "kto"
+    """Against the batch's KL, or (APO, arXiv 2408.06266) against the reference alone."""
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """How dear it is to leave the reference."""
+    desirable: Annotated[float, Field(ge=0)] = 1.0
+    """Times the loss of answers held good; with the next, evens out how many of each there are."""
+    undesirable: Annotated[float, Field(ge=0)] = 1.0
+    """Times the loss of answers held bad."""
+
+
+RECORDS: dict[str, type[Settings]] = {
+    "sft": SftSettings,
+    "reward": RewardSettings,
+    "dpo": DpoSettings,
+    "kto": KtoSettings,
+}
 
 
 def read_settings(task: str, path: Path | None = None, given: Sequence[str] = (), model: str = "") -> Settings:
     """A task's settings: the file's over the defaults, each KEY=VALUE over the file's.
 
     Args:
-        task: "sft", "reward" or "dpo".
+        task: "sft", "reward", "dpo" or "kto".
         path: YAML; None takes the defaults.
         given: "learning_rate=1e-5", "lora.rank=8"; values are read as YAML.
         model: goes before the file's, where it is not empty.
@@ -140,11 +172,11 @@ def read_settings(task: str, path: Path | None = None, given: Sequence[str] = ()
         BadInput: one line with everything that is wrong.
     """
     record = RECORDS[task]
-    values = _read(path) if path else {}
+    values = read_yaml(path) if path else {}
     problems = [] if isinstance(values, dict) else [f"{path} holds no keys"]
     values = dict(values) if isinstance(values, dict) else {}
     for one in given:
-        problems += _set(values, one, record)
+        problems += put(values, one, record)
     if model:
         values["model"] = model
     problems += _unknown(values, record)
@@ -152,58 +184,13 @@ def read_settings(task: str, path: Path | None = None, given: Sequence[str] = ()
     try:
         made = record.model_validate(_known(values, record))
     except ValidationError as error:
-        problems += [_plain(fault) for fault in error.errors(include_url=False)]
+        problems += [plain(fault) for fault in error.errors(include_url=False)]
     if made is not None:
         problems += list(_together(made))
     if problems or made is None:
         head = f"{len(problems)} problems in the settings" if len(problems) > 1 else "the settings"
         raise BadInput(f"{head}: {'; '.join(problems)}")
     return made
-
-
-def _read(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        raise NotThere(f"{path} is not there; the ones that come along lie in train/configs") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadInput(f"{path} cannot be read as YAML: {one_line(str(error), 200)}") from None
-
-
-def _set(values: dict[str, Any], text: str, record: type[BaseModel]) -> Iterator[str]:
-    """Put one KEY=VALUE among the values; tells what is wrong with it."""
-    import yaml
-
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        yield f"--set '{one_line(text, 60)}' is no KEY=VALUE"
-        return
-    try:
-        read = _number(yaml.safe_load(value))
-    except yaml.YAMLError:
-        yield f"--set {key}: '{one_line(value, 60)}' cannot be read"
-        return
-    head, dot, rest = key.partition(".")
-    if not dot:
-        values[head] = read
-        return
-    inner = values.get(head)
-    if head not in record.model_fields or not isinstance(inner, (dict, type(None))):
-        yield f"--set {key}: '{head}' has no keys of its own{nearest(head, record.model_fields)}"
-        return
-    values[head] = {**(inner or {}), rest: read}
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-5 as text; nobody means that."""
-    if isinstance(value, str):
-        try:
-            return float(value) if any(c.isdigit() for c in value) else value
-        except ValueError:
-            return value
-    return value
 
 
 def _unknown(values: Mapping[str, Any], record: type[BaseModel]) -> list[str]:
@@ -219,15 +206,10 @@ def _unknown(values: Mapping[str, Any], record: type[BaseModel]) -> list[str]:
 
 
 def _known(values: Mapping[str, Any], record: type[BaseModel]) -> dict[str, Any]:
-    made = {k: _number(v) for k, v in values.items() if k in record.model_fields}
+    made = {k: number(v) for k, v in values.items() if k in record.model_fields}
     if isinstance(made.get("lora"), dict):
-        made["lora"] = {k: _number(v) for k, v in made["lora"].items() if k in Lora.model_fields}
+        made["lora"] = {k: number(v) for k, v in made["lora"].items() if k in Lora.model_fields}
     return made
-
-
-def _plain(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"] if part != "literal")
-    return f"{key}: {one_line(repr(fault['input']), 40)}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
 
 
 def _together(made: Settings) -> Iterator[str]:
@@ -236,10 +218,22 @@ def _together(made: Settings) -> Iterator[str]:
         yield "model: needed; a model's folder, or --model"
     if made.anchor and made.method != "full":
         yield "anchor: an adapter starts from no change already; take method full, or leave it at 0"
-    if made.method != "full" and any("lm_head" in name or name == "score" for name in made.lora.targets):
+    if made.method in ("lora", "qlora") and any("lm_head" in name or name == "score" for name in made.lora.targets):
         yield "lora.targets: the head cannot have an adapter"
-    if made.method != "full" and "all-linear" in made.lora.targets and len(made.lora.targets) > 1:
+    if made.method in ("lora", "qlora") and "all-linear" in made.lora.targets and len(made.lora.targets) > 1:
         yield "lora.targets: all-linear stands alone"
+    if made.method == "peft":
+        from train.peft_methods import peft_problems
+
+        yield from peft_problems(made.peft)
+    elif made.peft:
+        yield "peft: read where method is peft alone"
+    if made.device == "cpu" and made.optimizer.startswith("paged"):
+        yield "optimizer: paged ones want a GPU; take adamw_torch or adamw_8bit"
+    if made.device == "cpu" and made.dtype == "float16":
+        yield "dtype: float16 wants a GPU; take float32, or bfloat16"
+    if isinstance(made, KtoSettings) and made.loss == "kto" and made.batch < 2:
+        yield "batch: kto estimates the KL from a batch's other answers; take 2 or more, or loss apo_zero_unpaired"
     if isinstance(made, RewardSettings) and made.margin and made.soft_labels:
         yield "margin: people's certainty is in the soft labels already; take one of the two"
     if isinstance(made, DpoSettings):
@@ -247,11 +241,17 @@ def _together(made: Settings) -> Iterator[str]:
 
 
 def _together_dpo(made: DpoSettings) -> Iterator[str]:
-    if made.label_smoothing and made.loss not in ("cdpo", "robust"):
+    if made.label_smoothing and made.loss not in SMOOTHED:
         yield f"label_smoothing: does nothing in loss {made.loss}; take cdpo or robust"
+    if made.loss in BATCHWISE and made.soft_labels:
+        yield f"soft_labels: loss {made.loss} mixes the pairs of a batch and has no soft form; take sigmoid"
+    if made.loss in BATCHWISE and made.weights != "none":
+        yield f"weights: loss {made.loss} mixes the pairs of a batch and takes none; take sigmoid"
+    if made.loss == "exo_pair" and not 0 < made.label_smoothing < 0.5:
+        yield "label_smoothing: exo_pair needs it above 0 and below 0.5; its authors take 0.001"
     if made.loss in ("cdpo", "robust") and not made.label_smoothing:
         yield f"label_smoothing: loss {made.loss} is plain sigmoid without it; name the share of wrong labels"
     if made.loss == "robust" and made.label_smoothing >= 0.5:
         yield "label_smoothing: robust needs it below 0.5"
-    if made.soft_labels and made.label_smoothing:
+    if made.soft_labels and made.label_smoothing and made.loss != "exo_pair":
         yield "soft_labels: each pair has its own doubt already; take them or label_smoothing"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from train.loading import quiet
+from train.finding import quiet
 from train.sample_text import Document
 
 if TYPE_CHECKING:

@@ -1,0 +1,37 @@
+"""What the commands train.sft, train.reward, train.dpo and train.kto share: their flags, and the run behind them."""
+
+from pathlib import Path
+
+from data.command import add_json, add_workspace, finish, parser
+
+
+def train_command(task: str, doc: str | None, argv: list[str] | None) -> int:
+    """Read the flags, train, print the summary; returns the exit status.
+
+    Args:
+        task: sft, reward, dpo or kto.
+        doc: the command's docstring, which is its help.
+    """
+    p = parser(doc, f"python -m train.{task}")
+    p.add_argument("export", type=Path, metavar="EXPORT", help="folder that curate.export wrote")
+    p.add_argument("--model", default="", metavar="M", help="a model's folder, a run's, or its name on the Hub")
+    p.add_argument("--config", type=Path, metavar="FILE", help="YAML of settings; train/configs has some")
+    p.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="over the file's keys")
+    p.add_argument("--out", type=Path, metavar="DIR", help=f"the run's folder (WORKSPACE/runs/{task}-EXPORT-MODEL)")
+    p.add_argument("--seed", type=int, metavar="N", help="order of rows, dropout, first weights (0)")
+    p.add_argument("--force", action="store_true", help="put it in the place of a former run")
+    p.add_argument("--fresh", action="store_true", help="do not go on from checkpoints of a run that was stopped")
+    p.add_argument("--unverified", action="store_true", help="read an export that has changed or has no manifest")
+    add_workspace(p)
+    add_json(p)
+    a = p.parse_args(argv)
+    from train.preparing import Asked
+    from train.running import run
+
+    asked = Asked(
+        task, a.export, a.workspace, a.model, a.config, tuple(a.set), a.out, a.seed, a.force, a.fresh, a.unverified
+    )
+    summary = run(asked)
+    if summary:  # of several processes, the first one speaks
+        finish(summary, a.json)
+    return 0
