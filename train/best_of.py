@@ -35,7 +35,9 @@ def choose(asked: Asked, scored: Sequence[Scored], floor: float | None, *, keep_
         keep_cut: an answer that was cut off at its limit may be chosen too.
     """
     prompt = asked.prompt
-    scores = [None if one.score is None else round(one.score, 6) for one in scored]
+    # Rounded before anything is decided, so that the rows and the floor speak of the same number.
+    scored = [one._replace(score=None if one.score is None else round(one.score, 6)) for one in scored]
+    scores = [one.score for one in scored]
     able = [one for one in scored if one.score is not None and (keep_cut or one.response.finish_reason == "stop")]
     told = {"prompt_id": prompt.id, "tried": len(scored), "scores": scores}
     if not able:
@@ -53,7 +55,7 @@ def choose(asked: Asked, scored: Sequence[Scored], floor: float | None, *, keep_
         "prompt": [m.plain() for m in prompt.messages],
         "completion": [m.plain() for m in best.response.messages],
         "tools": prompt.tools,
-        "score": round(best.score, 6),
+        "score": best.score,
         "scores": scores,
         "tried": len(scored),
         "weight": 1.0,
