@@ -7,10 +7,10 @@ VENV_PYTHON := .venv/bin/python
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench infer-benchmark clean
 
 help: ## list the targets (this)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.core ## the labelling page with sample tasks on http://127.0.0.1:7860 (ARGS="--port 8000" to change)
 	@$(VENV_PYTHON) -m annotate.demo $(ARGS)
@@ -27,6 +27,9 @@ lint: .venv/.test ## format, lint and types, without changing a file
 
 bench: .venv/.test ## measure the figures the README gives (some minutes)
 	@$(VENV_PYTHON) bench/run.py $(ARGS)
+
+infer-benchmark: .venv/.test ## speed, size and accuracy of a model's forms (RUN=workspace/runs/NAME, or MODEL=, else a tiny one)
+	@$(VENV_PYTHON) -m bench.infer $(if $(RUN),--run "$(RUN)") $(if $(MODEL),--model "$(MODEL)") $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 clean: ## remove .venv and caches; workspace/, where the work is, stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist ./*.egg-info

@@ -48,6 +48,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "gate": (["gate", "--sims", "1000"], ["gate"]),
     "win_rates": (["win_rates", "--sims", "60"], ["win_rates"]),
     "dpo_speed": (["dpo_speed", "--pairs", "16", "--repeats", "1"], ["dpo_speed"]),
+    "infer": (["infer", "--rounds", "2", "--singles", "5", "--texts", "10"], ["infer"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 

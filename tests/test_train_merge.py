@@ -187,7 +187,10 @@ def test_kl_and_agreement_are_those_of_two_known_distributions() -> None:
     assert found.difference == pytest.approx(expected, abs=1e-6)
     assert found.greatest == pytest.approx(expected, abs=1e-6)
     assert (found.agreement, found.texts) == (0.0, 2)
-    assert likeness(one, one, rows)[3:] == (1.0, 0.0, 0.0, 0.0)
+    assert likeness(one, one, rows)[3:7] == (1.0, 0.0, 0.0, 0.0)
+    # what stands there: words 1, 0 and 1
+    assert found.reference_loss == pytest.approx(-(2 * math.log(0.3) + math.log(0.5)) / 3, abs=1e-6)
+    assert found.loss == pytest.approx(-(2 * math.log(0.3) + math.log(0.2)) / 3, abs=1e-6)
 
 
 def test_padding_does_not_change_what_is_measured(run: Path, tiny: Path) -> None:

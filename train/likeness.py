@@ -37,6 +37,9 @@ class Likeness(NamedTuple):
     """The greatest of it at one token, or of one dialogue."""
     logits: float
     """Greatest absolute difference of a logit, or of a score."""
+    loss: float | None = None
+    """What the form loses on the tokens that stand there, in nats a token: its perplexity's logarithm."""
+    reference_loss: float | None = None
 
     def rounded(self) -> dict[str, Any]:
         """As a report keeps it: 9 digits after the point."""
@@ -60,7 +63,7 @@ def likeness(
     import torch
 
     same = count = 0
-    total = greatest = logits = 0.0
+    total = greatest = logits = loss = was = 0.0
     for some in _batches(rows, batch):
         one, other = (_logits(model, some) for model in (reference, form))
         for row, a, b in zip(some, one, other, strict=True):
@@ -73,8 +76,13 @@ def likeness(
             total += float(apart.sum())
             greatest = max(greatest, float(apart.max()))
             logits = max(logits, float(torch.abs(first - second).max()))
+            there = torch.tensor(row.ids[row.start :], device=p.device)[:, None]
+            was -= float(p.gather(1, there).sum())
+            loss -= float(q.gather(1, there).sum())
         tell(len(some))
-    return Likeness("tokens", count, len(rows), same / count, total / count, greatest, logits)
+    return Likeness(
+        "tokens", count, len(rows), same / count, total / count, greatest, logits, loss / count, was / count
+    )
 
 
 def score_likeness(
