@@ -4,11 +4,12 @@ A step has moments, and the peak is the greatest of them:
 
     head       the loss's backward begins: every saved activation, and the head's tiles of logits
     layers     the backward of the last block: activations and that block's own gradients of activations
+    first      the backward of the first block: its activations, and nearly all gradients of weights
     end        the backward ends: all gradients of weights, the embedding's dense one included
     step       the optimizer: gradients, its states, and what it computes a matrix with
 
-Llama-shaped blocks in transformers 5 with scaled-dot-product attention. Counted: N. Shoeybi-style sums of saved
-tensors (arXiv 2205.05198) do not hold for gated MLPs and fused heads, so each tensor is listed here.
+Llama-shaped blocks in transformers 5 with scaled-dot-product attention. The usual sum of saved tensors (V.
+Korthikanti et al., arXiv 2205.05198) is of ungated MLPs and unfused heads, so each tensor is listed here.
 """
 
 from typing import NamedTuple
@@ -18,14 +19,24 @@ from train.shapes import TARGETS, Count, Shape, adapter_parameters, linear_sizes
 
 TILE_ROWS, TILE_WORDS = 4096, 32768
 """TRL 1.16's fused head: tokens and entries of the vocabulary in a tile of logits."""
+OWN_TILE = 2**25
+"""Logits in a tile of train.dpo's own head."""
 TILE_COPIES = 7.25
 """Tiles the backward of the fused head holds beside its buffer, in torch (no Triton): six floats, a truth, a product."""
 BLOCK_NF4, BLOCK_ABSMAX = 64, 256
 CUDA_CONTEXT = 500_000_000
 """CUDA context, cuBLAS and kernels on a GPU; fitted to nothing: 0.3 to 1.4 GB is reported."""
-BLOCK_TEMPS = 2.0
+BLOCK_TEMPS = 1.5
 """Inner-width gradients alive at once in a block's backward. Fitted."""
-MIB = 2**20
+OPTIMIZER_BYTES: dict[str, float] = {
+    "adamw_torch": 8,
+    "adamw_8bit": 2,
+    "paged_adamw_8bit": 0,
+    "paged_adamw_32bit": 0,
+    "adafactor": 0.02,
+    "sgd": 0,
+}
+"""Bytes of state a trained float32 weight; paged ones lie on the CPU when the GPU is full."""
 
 
 class Sizes(NamedTuple):
@@ -47,6 +58,8 @@ def batch_sizes(plan: Plan, lengths: Lengths) -> Sizes:
         scored = plan.batch * (lengths.longest_answer + lengths.longest_other)
         return Sizes(plan.batch, length, plan.batch * length, scored, True)
     rows = plan.batch * (2 if pairs else 1)
+    if plan.own_head:
+        return Sizes(rows, lengths.longest, rows * lengths.longest, rows * lengths.longest_answer, rows > 1)
     return Sizes(rows, lengths.longest, rows * lengths.longest, rows * (lengths.longest - 1), rows > 1)
 
 
@@ -64,12 +77,10 @@ def static(shape: Shape, plan: Plan) -> dict[str, float]:
         parts["weights"] = count.total * e
     if plan.method != "full":
         parts["adapter"] = trained * 4
-        parts["weights"] -= count.head * e if plan.task == "reward" else 0
-        if plan.task == "reward":
-            parts["weights"] += count.head * e
-    per = {"adamw_torch": 8, "adamw_8bit": 2, "paged_adamw_8bit": 0, "paged_adamw_32bit": 0, "adafactor": 0.02, "sgd": 0}
     width = 4 if plan.method != "full" else e
-    parts["optimizer"] = trained * per[plan.optimizer] * (width / 4 if plan.optimizer == "adamw_torch" else 1)
+    parts["optimizer"] = (
+        trained * OPTIMIZER_BYTES[plan.optimizer] * (width / 4 if plan.optimizer == "adamw_torch" else 1)
+    )
     if plan.task == "dpo" and plan.method == "full" and not plan.precompute and not plan.orpo:
         parts["reference"] = count.total * e
     if plan.anchor and plan.method == "full":
@@ -105,7 +116,8 @@ def block_elements(shape: Shape, plan: Plan, sizes: Sizes) -> float:
             kept += wide
     # Norms: what comes in (the float32 copy of it in half precision), what is scaled where the scale is trained.
     norms = shape.norms * (h * (4 + (0 if e == 4 else e)) + (h * e if full else 0) + 4)
-    repeated = 2 * q if sizes.padded and shape.heads != shape.kv_heads else 2 * k
+    # With a mask, keys and values are repeated for each query head; those of a single head are only looked at again.
+    repeated = 2 * q if sizes.padded and shape.heads != shape.kv_heads and shape.kv_heads > 1 else 2 * k
     attention = (2 * q + repeated) * e + shape.heads * 4
     gated = 3 * i * e
     adapters = 0 if full else len(names) * plan.rank * 4
@@ -137,6 +149,9 @@ def moments(shape: Shape, plan: Plan, lengths: Lengths) -> dict[str, dict[str, f
     logits, head_gradient = _head(shape, plan, sizes, count)
     held = gradients if plan.accumulation > 1 else 0.0
     mask = sizes.sequences * sizes.length**2 if sizes.padded else 0
+    full = plan.method == "full"
+    block_gradients = count.linear / shape.layers * e + count.embedding * e if full else gradients / shape.layers
+    tied = count.embedding * e if full and shape.tied else 0
     head_weights = count.embedding * e if plan.method == "full" and plan.task != "reward" else 0.0
     found = {
         "head": {"activations": saved + last + mask, "logits": logits, "gradients": max(held, head_gradient)},
@@ -145,7 +160,12 @@ def moments(shape: Shape, plan: Plan, lengths: Lengths) -> dict[str, dict[str, f
             "temporary": temps,
             "gradients": max(held, head_weights),
         },
-        "end": {"gradients": gradients, "temporary": temps + (count.embedding * e if plan.method == "full" and shape.tied else 0)},
+        "first": {
+            "activations": block + mask + (stream if plan.gradient_checkpointing else 0),
+            "temporary": temps,
+            "gradients": max(held, gradients - block_gradients),
+        },
+        "end": {"gradients": gradients, "temporary": 2 * stream + tied},
         "step": {"gradients": gradients, "temporary": _step_temps(shape, plan, count, trained)},
     }
     return {name: {part: base[part] + more.get(part, 0.0) for part in PARTS} for name, more in found.items()}
@@ -156,10 +176,20 @@ def _head(shape: Shape, plan: Plan, sizes: Sizes, count: Count) -> tuple[float, 
     if plan.task == "reward":
         return 0.0, 0.0
     e = BYTES[plan.dtype]
+    if plan.own_head:
+        rows = min(sizes.scored, max(1, OWN_TILE // shape.words))
+        copies = 4 if plan.method == "full" else 2
+        slope = 0 if plan.method == "full" else sizes.scored * shape.width * e
+        return rows * shape.words * 4 * copies + sizes.scored * shape.width * e + slope, tied_or_head(plan, count)
     rows, words = min(sizes.scored, TILE_ROWS), min(shape.words, TILE_WORDS)
     copies = TILE_COPIES * rows * words * 4 if plan.device == "cpu" else 0
     gradient = (count.embedding + words * shape.width) * 4 if plan.method == "full" else 0
     return rows * TILE_WORDS * e + copies + sizes.scored * shape.width * 4, gradient
+
+
+def tied_or_head(plan: Plan, count: Count) -> float:
+    """Bytes of the gradient of the head's weight, where it is trained."""
+    return count.embedding * BYTES[plan.dtype] if plan.method == "full" else 0.0
 
 
 def _step_temps(shape: Shape, plan: Plan, count: Count, trained: int) -> float:

@@ -46,8 +46,12 @@ def peak_of_tensors(model: Any) -> Iterator[Peak]:
 
     Blocks that were there before and are given back within go on being counted.
     """
+    import gc
+
     from torch.profiler import ProfilerActivity, profile
 
+    # A former run's blocks, given back within, would be taken off this one's.
+    gc.collect()
     peak = Peak()
     peak.start = peak.bytes = tensor_bytes(tensors_of(model))
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:

@@ -1,7 +1,7 @@
 """What an estimate is asked and what it answers, as records; nothing here computes.
 
-    predict_run(settings, shape, counts)  ->  Estimate      (train.estimating)
-    compare(predicted, used)              ->  list[dict]    rows {part, predicted_bytes, used_bytes, …}
+predict_run(settings, shape, counts)  ->  Estimate      (train.estimating)
+compare(predicted, used)              ->  list[dict]    rows {part, predicted_bytes, used_bytes, …}
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,6 +61,8 @@ class Plan(NamedTuple):
     """DPO: the reference's log-probabilities once, before training."""
     sharing: bool = False
     """DPO: prompt, chosen and rejected lie in one sequence."""
+    own_head: bool = False
+    """DPO: log-probabilities by this package's head, of the answers' tokens alone, in place of TRL's."""
     orpo: bool = False
     """DPO's loss without a reference."""
     anchor: bool = False

@@ -130,7 +130,11 @@ def shape_of(config: Mapping[str, Any], name: str = "model") -> Shape:
         "o_bias": bias,
         "mlp_bias": bool(config.get("mlp_bias")),
     }
-    head = _whole(config, "head_dim", {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "qwen3": 128}.get(family) or width // heads)
+    head = _whole(
+        config,
+        "head_dim",
+        {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "qwen3": 128}.get(family) or width // heads,
+    )
     return Shape(
         name,
         width,
