@@ -7,7 +7,7 @@ VENV_PYTHON := .venv/bin/python
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench cost clean
 
 help: ## list the targets (this)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ lint: .venv/.test ## format, lint and types, without changing a file
 
 bench: .venv/.test ## measure the figures the README gives (some minutes)
 	@$(VENV_PYTHON) bench/run.py $(ARGS)
+
+cost: .venv/.core ## memory, GPU and hours of 7B, 13B and 70B by full, LoRA and QLoRA (ARGS="--task sft --price 2")
+	@$(VENV_PYTHON) -m train.estimate --table $(ARGS)
 
 clean: ## remove .venv and caches; workspace/, where the work is, stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist ./*.egg-info

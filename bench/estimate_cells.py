@@ -1,4 +1,4 @@
-"""One cell of bench.estimate: a small random Llama, trained two steps by TRL's own trainers, and its peak of tensors."""
+"""One cell of bench.estimate: a small random Llama trained two steps by TRL's own trainers, its peak of tensors."""
 
 import random
 import tempfile

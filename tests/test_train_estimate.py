@@ -146,9 +146,12 @@ def test_former_runs_on_the_same_machine_correct_the_next(tmp_path: Path) -> Non
     rows = note_run(tmp_path, first, round(first.peak.middle * 1.25), 100.0)
     assert next(row["error"] for row in rows if row["part"] == "peak") == pytest.approx(-0.2, abs=1e-4)
     second = now()
-    assert second.runs == 1 and second.peak.middle == pytest.approx(1.25 * first.peak.middle)
-    assert second.seconds.middle == pytest.approx(100) and second.cost.middle == pytest.approx(200 / 3600)
-    (tmp_path / "estimates.jsonl").open("a").write('{"machine": "H100"}\nno json\n')
+    assert second.runs == 1
+    assert second.peak.middle == pytest.approx(1.25 * first.peak.middle)
+    assert second.seconds.middle == pytest.approx(100)
+    assert second.cost.middle == pytest.approx(200 / 3600)
+    with (tmp_path / "estimates.jsonl").open("a") as file:
+        file.write('{"machine": "H100"}\nno json\n')
     assert now().runs == 1
     other = predict(shape, plan, LENGTHS, gpu=gpu_of("L4"), workspace=tmp_path)
     assert other.runs == 0
@@ -161,16 +164,23 @@ def test_on_a_cpu_runs_teach_the_memory_of_the_process(tmp_path: Path) -> None:
     tensors = sum(first.parts.values()) - first.parts["framework"]
     note_run(tmp_path, first, tensors + 123_000_000, 7.5)
     second = predict_run(settings, read_shape("1B"), counts, workspace=tmp_path)
-    assert second.parts["framework"] == 123_000_000 and second.correction == 1.0
+    assert second.parts["framework"] == 123_000_000
+    assert second.correction == 1.0
     assert compare(second, tensors + 123_000_000, 7.5)[-2]["error"] == 0
-    assert second.seconds is not None and second.seconds.middle == pytest.approx(7.5)
+    assert second.seconds is not None
+    assert second.seconds.middle == pytest.approx(7.5)
 
 
 def test_prints_parts_range_and_what_it_fits_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--workspace", str(tmp_path), "--model", "8B", "--task", "dpo"]
-    assert main([*flags, "--gpu", "T4", "--gradient-checkpointing", "--length", "1024", "--price", "2"]) == 0
+    assert main([*flags, "--gpu", "T4"]) == 0
+    assert "has no bfloat16" in capsys.readouterr().out
+    assert main([*flags, "--gpu", "L4", "--gradient-checkpointing", "--length", "1024", "--price", "2"]) == 0
     out = capsys.readouterr().out
-    assert "fits on" in out and "quantisation" in out and "kWh" in out and "in your currency" in out
+    assert "fits on" in out
+    assert "quantisation" in out
+    assert "kWh" in out
+    assert "in your currency" in out
     assert main([*flags, "--gpu", "L4", "--method", "full"]) == 0
     assert "method to lora" in capsys.readouterr().out
     assert main([*flags, "--table", "--json"]) == 0
@@ -215,7 +225,8 @@ def test_the_peak_of_tensors_is_counted_to_the_byte() -> None:
         del one
         two = torch.zeros(500, 250)
     assert found.start == 256 * 256 * 4
-    assert found.bytes == found.start + 1_000_000 and len(two) == 500
+    assert found.bytes == found.start + 1_000_000
+    assert len(two) == 500
 
 
 @pytest.mark.parametrize(("task", "method"), [("dpo", "qlora"), ("reward", "full")])

@@ -50,10 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             raise BadInput(f"--{flag}: {value:g} is not above 0, or is out of reason")
     from train.estimate_told import table, told
 
-    if args.table:
-        summary = table(args)
-    else:
-        summary = told(args)
+    summary = table(args) if args.table else told(args)
     finish(summary, args.json)
     return 0
 

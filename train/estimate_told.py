@@ -26,7 +26,7 @@ def told(args: argparse.Namespace) -> dict[str, Any]:
     estimate = _estimate(args, shape, plan, lengths, epochs, gpu)
     chosen = gpu
     if plan.device == "cuda" and gpu is None:
-        chosen = smallest(estimate.peak.high)
+        chosen = smallest(estimate.peak.high, plan.dtype)
         if chosen:
             estimate = _estimate(args, shape, plan, lengths, epochs, chosen)
     count = parameters(shape, scores=plan.task == "reward")
@@ -157,9 +157,11 @@ def _costs(estimate: Estimate, args: argparse.Namespace, gpu: Gpu | None) -> dic
 
 def _fits(estimate: Estimate, gpu: Gpu | None, plan: Plan, lengths: Lengths) -> str:
     """Which GPU is enough; where none or not this one is, what to lower."""
+    if gpu and not gpu.bfloat16 and plan.dtype == "bfloat16":
+        return f"{gpu.name} has no bfloat16; take --dtype float16 or another GPU"
     if gpu and gpu.memory >= estimate.peak.high:
         return f"{gpu.name} ({gpu.memory / GB:.0f} GB)"
-    enough = smallest(estimate.peak.high)
+    enough = smallest(estimate.peak.high, plan.dtype)
     instead = f"{enough.name} ({enough.memory / GB:.0f} GB)" if enough else "no single GPU in the table"
     if gpu is None and enough:
         return instead
@@ -194,7 +196,7 @@ def table(args: argparse.Namespace) -> dict[str, Any]:
         for method in METHODS:
             shape, one = read_shape(size), plan._replace(method=method)
             first = _estimate(args, shape, one, lengths, epochs, None)
-            gpu = smallest(first.peak.high)
+            gpu = smallest(first.peak.high, plan.dtype)
             estimate = _estimate(args, shape, one, lengths, epochs, gpu) if gpu else first
             if args.json:
                 summary[f"{size} {method}"] = {

@@ -18,10 +18,11 @@ class Gpu(NamedTuple):
     watts: float
     """Greatest board power."""
     source: str
+    bfloat16: bool = True
 
 
 GPUS: tuple[Gpu, ...] = (
-    Gpu("T4", 16 * GIB, 65e12, 70, "NVIDIA T4 datasheet (float16; no bfloat16)"),
+    Gpu("T4", 16 * GIB, 65e12, 70, "NVIDIA T4 datasheet (float16; no bfloat16)", False),
     Gpu("RTX3090", 24 * GIB, 71e12, 350, "NVIDIA Ampere GA102 whitepaper"),
     Gpu("RTX4090", 24 * GIB, 165.2e12, 450, "NVIDIA Ada whitepaper (float32 sums)"),
     Gpu("L4", 24 * GIB, 121e12, 72, "NVIDIA L4 datasheet, without sparsity"),
@@ -48,6 +49,6 @@ def gpu_of(name: str) -> Gpu:
     return known[name.upper()]
 
 
-def smallest(size: float) -> Gpu | None:
-    """The first in the table that holds so many bytes; None where none does."""
-    return next((gpu for gpu in GPUS if gpu.memory >= size), None)
+def smallest(size: float, dtype: str = "float32") -> Gpu | None:
+    """The first in the table that holds so many bytes and computes in this dtype; None where none does."""
+    return next((gpu for gpu in GPUS if gpu.memory >= size and (gpu.bfloat16 or dtype != "bfloat16")), None)

@@ -22,7 +22,7 @@ TILE_ROWS, TILE_WORDS = 4096, 32768
 OWN_TILE = 2**25
 """Logits in a tile of train.dpo's own head."""
 TILE_COPIES = 7.25
-"""Tiles the backward of the fused head holds beside its buffer, in torch (no Triton): six floats, a truth, a product."""
+"""Tiles the fused head's backward holds beside its buffer, in torch (no Triton): seven of floats, one of truths."""
 BLOCK_NF4, BLOCK_ABSMAX = 64, 256
 CUDA_CONTEXT = 500_000_000
 """CUDA context, cuBLAS and kernels on a GPU; fitted to nothing: 0.3 to 1.4 GB is reported."""
@@ -91,7 +91,7 @@ def static(shape: Shape, plan: Plan) -> dict[str, float]:
 
 
 def quantisation_bytes(linear: int, *, double: bool = True) -> float:
-    """Constants of NF4: a float32 for each 64 weights; with double quantisation a byte, and a float32 for 256 of them."""
+    """Constants of NF4: a float32 for 64 weights; with double quantisation a byte, and a float32 for 256 of those."""
     blocks = linear / BLOCK_NF4
     return blocks * (1 + 4 / BLOCK_ABSMAX) if double else blocks * 4
 
