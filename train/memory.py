@@ -104,7 +104,7 @@ def trained_parameters(shape: Shape, plan: Plan, count: Count | None = None) -> 
     return adapter_parameters(shape, plan.rank, plan.targets) + (shape.width if plan.task == "reward" else 0)
 
 
-def block_elements(shape: Shape, plan: Plan, sizes: Sizes) -> float:
+def block_bytes(shape: Shape, plan: Plan, sizes: Sizes) -> float:
     """Bytes of what one block saves for its backward, without checkpointing."""
     e = BYTES[plan.dtype]
     h, q, k, i = shape.width, shape.queries, shape.keys, shape.inner
@@ -135,7 +135,7 @@ def moments(shape: Shape, plan: Plan, lengths: Lengths) -> dict[str, dict[str, f
     base = static(shape, plan)
     trained = trained_parameters(shape, plan, count)
     gradients = trained * (e if plan.method == "full" else 4)
-    block = block_elements(shape, plan, sizes)
+    block = block_bytes(shape, plan, sizes)
     stream = sizes.tokens * shape.width * e
     if plan.gradient_checkpointing:
         saved, now = shape.layers * stream, block
@@ -153,7 +153,7 @@ def moments(shape: Shape, plan: Plan, lengths: Lengths) -> dict[str, dict[str, f
     block_gradients = count.linear / shape.layers * e + count.embedding * e if full else gradients / shape.layers
     tied = count.embedding * e if full and shape.tied else 0
     head_weights = count.embedding * e if plan.method == "full" and plan.task != "reward" else 0.0
-    found = {
+    found: dict[str, dict[str, float]] = {
         "head": {"activations": saved + last + mask, "logits": logits, "gradients": max(held, head_gradient)},
         "layers": {
             "activations": saved + now + mask,
@@ -178,16 +178,16 @@ def _head(shape: Shape, plan: Plan, sizes: Sizes, count: Count) -> tuple[float, 
     e = BYTES[plan.dtype]
     if plan.own_head:
         rows = min(sizes.scored, max(1, OWN_TILE // shape.words))
-        copies = 4 if plan.method == "full" else 2
+        copies: float = 4 if plan.method == "full" else 2
         slope = 0 if plan.method == "full" else sizes.scored * shape.width * e
-        return rows * shape.words * 4 * copies + sizes.scored * shape.width * e + slope, tied_or_head(plan, count)
+        return rows * shape.words * 4 * copies + sizes.scored * shape.width * e + slope, _head_gradient(plan, count)
     rows, words = min(sizes.scored, TILE_ROWS), min(shape.words, TILE_WORDS)
     copies = TILE_COPIES * rows * words * 4 if plan.device == "cpu" else 0
     gradient = (count.embedding + words * shape.width) * 4 if plan.method == "full" else 0
     return rows * TILE_WORDS * e + copies + sizes.scored * shape.width * 4, gradient
 
 
-def tied_or_head(plan: Plan, count: Count) -> float:
+def _head_gradient(plan: Plan, count: Count) -> float:
     """Bytes of the gradient of the head's weight, where it is trained."""
     return count.embedding * BYTES[plan.dtype] if plan.method == "full" else 0.0
 
