@@ -88,13 +88,14 @@ def _nf4() -> Any:
 
 
 def _trainer(cell: Cell, model: Any, out: Path) -> Any:
+    import trl
     from datasets import Dataset
-    from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
-    configs: dict[str, Any] = {"sft": SFTConfig, "reward": RewardConfig, "dpo": DPOConfig}
-    trainers: dict[str, Any] = {"sft": SFTTrainer, "reward": RewardTrainer, "dpo": DPOTrainer}
+    library: Any = trl
+    name = {"sft": "SFT", "reward": "Reward", "dpo": "DPO"}[cell.task]
+    make_arguments, trainer_class = getattr(library, f"{name}Config"), getattr(library, f"{name}Trainer")
     more: dict[str, Any] = {"precompute_ref_log_probs": cell.precompute} if cell.task == "dpo" else {}
-    arguments = configs[cell.task](
+    arguments = make_arguments(
         output_dir=str(out),
         per_device_train_batch_size=cell.batch,
         max_steps=2,
@@ -116,7 +117,7 @@ def _trainer(cell: Cell, model: Any, out: Path) -> Any:
         "train_dataset": Dataset.from_list(_rows(cell)),
         "processing_class": _tokenizer(cell),
     }
-    kind = _unprepared(trainers[cell.task])
+    kind = _unprepared(trainer_class)
     before = {id(p): p.data for p in model.parameters() if p.requires_grad}
     trainer = kind(**made)
     for p in trainer.model.parameters():
@@ -159,8 +160,9 @@ def _rows(cell: Cell) -> list[dict[str, Any]]:
 
 def _tokenizer(cell: Cell) -> Any:
     from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
+    import transformers
 
     vocab = {"<pad>": 0, "<eos>": 1, "<unk>": 2} | {f"w{n}": n for n in range(3, cell.words)}
     inner = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
-    return PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
+    kind: Any = transformers.PreTrainedTokenizerFast
+    return kind(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")

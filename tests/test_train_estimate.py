@@ -205,6 +205,23 @@ def test_bad_input_is_one_line(flags: list[str], error: str, tmp_path: Path) -> 
         main(["--workspace", str(tmp_path), *flags])
 
 
+def test_lengths_of_an_export_are_those_of_its_rows(tmp_path: Path, tiny: Path, capsys: Any) -> None:
+    from data.folder import write_folder
+
+    def pair(n: int) -> dict[str, Any]:
+        said = {"chosen": "It is blue. " * n, "rejected": "no"}
+        answers = {side: [{"role": "assistant", "content": text}] for side, text in said.items()}
+        return {"id": f"p{n}", "prompt": [{"role": "user", "content": "Why?"}], **answers, "tools": None}
+
+    with write_folder(tmp_path / "e", "export", {}) as folder:
+        folder.write("data/train.jsonl", (pair(n) for n in range(1, 9)))
+    words = [str(tmp_path / "e"), "--model", str(tiny), "--workspace", str(tmp_path), "--device", "cpu", "--json"]
+    assert main([*words, "--config", "train/configs/tiny.yaml"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 8 * 2 * 4 < found["tokens"] < 8 * 200
+    assert found["framework"] > 0 and found["parameters"] > 100_000
+
+
 def test_a_configuration_that_cannot_be_counted_is_refused(tmp_path: Path) -> None:
     for text, error in [("[1]", "no JSON object"), ("{", "cannot be read"), ('{"model_type": "mamba"}', "mamba")]:
         (tmp_path / "config.json").write_text(text)
@@ -229,6 +246,7 @@ def test_the_peak_of_tensors_is_counted_to_the_byte() -> None:
     assert len(two) == 500
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # TRL reads a name that transformers is letting go
 @pytest.mark.parametrize(("task", "method"), [("dpo", "qlora"), ("reward", "full")])
 def test_the_estimate_is_near_what_training_takes(task: str, method: str) -> None:
     from bench.estimate import predicted
