@@ -48,7 +48,8 @@ def measure(cell: Cell) -> int:
 def _model(cell: Cell, folder: Path) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
 
-    config = LlamaConfig(
+    shape: Any = LlamaConfig
+    config = shape(
         vocab_size=cell.words,
         hidden_size=cell.width,
         intermediate_size=cell.inner,
@@ -59,7 +60,7 @@ def _model(cell: Cell, folder: Path) -> Any:
         pad_token_id=0,
         num_labels=1,
     )
-    kind = AutoModelForSequenceClassification if cell.task == "reward" else AutoModelForCausalLM
+    kind: Any = AutoModelForSequenceClassification if cell.task == "reward" else AutoModelForCausalLM
     model = kind.from_config(config)
     if cell.method == "full":
         return model
@@ -159,8 +160,8 @@ def _rows(cell: Cell) -> list[dict[str, Any]]:
 
 
 def _tokenizer(cell: Cell) -> Any:
-    from tokenizers import Tokenizer, models
     import transformers
+    from tokenizers import Tokenizer, models
 
     vocab = {"<pad>": 0, "<eos>": 1, "<unk>": 2} | {f"w{n}": n for n in range(3, cell.words)}
     inner = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))

@@ -138,7 +138,7 @@ def moments(shape: Shape, plan: Plan, lengths: Lengths) -> dict[str, dict[str, f
     block = block_bytes(shape, plan, sizes)
     stream = sizes.tokens * shape.width * e
     if plan.gradient_checkpointing:
-        saved, now = shape.layers * stream, block
+        saved, now = float(shape.layers * stream), block
     else:
         saved, now = shape.layers * block, 0.0
     if plan.method != "full" and not plan.gradient_checkpointing:

@@ -56,7 +56,7 @@ def peak_of_tensors(model: Any) -> Iterator[Peak]:
     peak.start = peak.bytes = tensor_bytes(tensors_of(model))
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         yield peak
-    events: Any = seen.profiler.kineto_results.events()  # type: ignore[union-attr]
+    events: Any = seen.profiler.kineto_results.events()
     taken = [(e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]" and e.device_type().value == 0]
     held = peak.start
     for _, size in sorted(taken, key=lambda one: one[0]):
