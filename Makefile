@@ -30,6 +30,7 @@ bench: .venv/.test ## measure the figures the README gives (some minutes)
 
 infer-benchmark: .venv/.test ## speed, size and accuracy of a model's forms (RUN=workspace/runs/NAME, or MODEL=, else a tiny one)
 	@$(VENV_PYTHON) -m bench.infer $(if $(RUN),--run "$(RUN)") $(if $(MODEL),--model "$(MODEL)") $(if $(DATA),--data "$(DATA)") $(ARGS)
+cost: .venv/.core ## memory, GPU and hours of 7B, 13B and 70B by full, LoRA and QLoRA (ARGS="--task sft --price 2")
 
 clean: ## remove .venv and caches; workspace/, where the work is, stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist ./*.egg-info

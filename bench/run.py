@@ -44,6 +44,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "live_ab": (["live", "--judgments", "100000"], ["live"]),
     "live_ranking": (["live", "--judgments", "30000", "--kind", "ranking"], ["live", "--kind", "ranking"]),
     "exporting": (["exporting", "--tasks", "5000"], ["exporting"]),
+    "estimate": (["estimate", "--cells", "6"], ["estimate"]),
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
     "gate": (["gate", "--sims", "1000"], ["gate"]),
     "win_rates": (["win_rates", "--sims", "60"], ["win_rates"]),
