@@ -45,8 +45,12 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "live_ranking": (["live", "--judgments", "30000", "--kind", "ranking"], ["live", "--kind", "ranking"]),
     "exporting": (["exporting", "--tasks", "5000"], ["exporting"]),
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
+<<<<<<< HEAD
     "gate": (["gate", "--sims", "1000"], ["gate"]),
     "win_rates": (["win_rates", "--sims", "60"], ["win_rates"]),
+=======
+    "dpo_speed": (["dpo_speed", "--pairs", "16", "--repeats", "1"], ["dpo_speed"]),
+>>>>>>> dc23797 (Train: DPO and ORPO on rows of tokens, the reference kept, prompts shared between answers)
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 

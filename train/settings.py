@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import BadInput, NotThere, nearest, one_line
+from train.dpo_losses import BATCHWISE, SMOOTHED, OtherLoss
 from train.losses import DpoLoss
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -111,16 +112,18 @@ class DpoSettings(Settings):
 
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-6
     """Greatest step size, reached after the warm-up."""
-    loss: DpoLoss | Literal["orpo"] = "sigmoid"
-    """sigmoid; cdpo and robust (with label_smoothing); ipo; hinge; orpo, which has no reference model."""
+    loss: DpoLoss | OtherLoss | Literal["orpo"] = "sigmoid"
+    """sigmoid; cdpo, robust (with label_smoothing); ipo; hinge; TRL's others by its names; orpo, with no reference."""
     beta: Annotated[float, Field(gt=0)] = 0.1
     """How dear it is to leave the reference; ORPO's weight of the odds ratio."""
     label_smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Share of labels held to be wrong, for all pairs alike; in cdpo and robust."""
+    """Share of labels held to be wrong, for all pairs alike; in cdpo, robust, exo_pair and aot."""
     soft_labels: bool = False
     """Take p from the export's column probability, in place of certainty."""
     precompute: bool = True
     """The reference's log-probabilities once, before training, in place of every step."""
+    prefix_sharing: bool = True
+    """Each prompt is computed once for both answers, where the model's attention can take it."""
 
 
 RECORDS: dict[str, type[Settings]] = {"sft": SftSettings, "reward": RewardSettings, "dpo": DpoSettings}
@@ -247,11 +250,17 @@ def _together(made: Settings) -> Iterator[str]:
 
 
 def _together_dpo(made: DpoSettings) -> Iterator[str]:
-    if made.label_smoothing and made.loss not in ("cdpo", "robust"):
+    if made.label_smoothing and made.loss not in SMOOTHED:
         yield f"label_smoothing: does nothing in loss {made.loss}; take cdpo or robust"
+    if made.loss in BATCHWISE and made.soft_labels:
+        yield f"soft_labels: loss {made.loss} mixes the pairs of a batch and has no soft form; take sigmoid"
+    if made.loss in BATCHWISE and made.weights != "none":
+        yield f"weights: loss {made.loss} mixes the pairs of a batch and takes none; take sigmoid"
+    if made.loss == "exo_pair" and not 0 < made.label_smoothing < 0.5:
+        yield "label_smoothing: exo_pair needs it above 0 and below 0.5; its authors take 0.001"
     if made.loss in ("cdpo", "robust") and not made.label_smoothing:
         yield f"label_smoothing: loss {made.loss} is plain sigmoid without it; name the share of wrong labels"
     if made.loss == "robust" and made.label_smoothing >= 0.5:
         yield "label_smoothing: robust needs it below 0.5"
-    if made.soft_labels and made.label_smoothing:
+    if made.soft_labels and made.label_smoothing and made.loss != "exo_pair":
         yield "soft_labels: each pair has its own doubt already; take them or label_smoothing"
