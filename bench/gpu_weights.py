@@ -46,7 +46,8 @@ def make(shape: str, device: str, dtype: str, *, scores: bool = False) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
     kind = getattr(torch, dtype)
-    config = LlamaConfig(**SHAPES[shape], max_position_embeddings=8192, rms_norm_eps=1e-5, num_labels=1, pad_token_id=0)
+    given: dict[str, Any] = {**SHAPES[shape], "num_labels": 1, "pad_token_id": 0}
+    config = LlamaConfig(**given, max_position_embeddings=8192, rms_norm_eps=1e-5)
     config._attn_implementation = "sdpa"
     with torch.device("meta"):
         model: Any = (LlamaForSequenceClassification if scores else LlamaForCausalLM)(config)
