@@ -7,7 +7,7 @@ VENV_PYTHON := .venv/bin/python
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench infer-benchmark clean
+.PHONY: help demo test lint bench infer-benchmark cost clean
 
 help: ## list the targets (this)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +30,9 @@ bench: .venv/.test ## measure the figures the README gives (some minutes)
 
 infer-benchmark: .venv/.test ## speed, size and accuracy of a model's forms (RUN=workspace/runs/NAME, or MODEL=, else a tiny one)
 	@$(VENV_PYTHON) -m bench.infer $(if $(RUN),--run "$(RUN)") $(if $(MODEL),--model "$(MODEL)") $(if $(DATA),--data "$(DATA)") $(ARGS)
+
 cost: .venv/.core ## memory, GPU and hours of 7B, 13B and 70B by full, LoRA and QLoRA (ARGS="--task sft --price 2")
+	@$(VENV_PYTHON) -m train.estimate --table $(ARGS)
 
 clean: ## remove .venv and caches; workspace/, where the work is, stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist ./*.egg-info
