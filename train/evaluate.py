@@ -52,13 +52,16 @@ def _models_and_rows(p: argparse.ArgumentParser) -> None:
     p.add_argument("--limit", type=int, metavar="N", help="most rows, drawn by the hash of their ids")
     p.add_argument("--unverified", action="store_true", help="read an export that has changed or has no manifest")
     p.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"), help="of sums (float32)")
+    p.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where models run (cpu)")
     p.add_argument("--served", metavar="DIR", help="the model that will be served, for template_match (RUN itself)")
 
 
 def _measures(p: argparse.ArgumentParser) -> None:
     p.add_argument("--by-token", action="store_true", help="a model prefers by mean log-probability, not by the sum")
     p.add_argument("--reward-model", metavar="RUN", help="a run of train.reward that scores both sides' answers")
-    p.add_argument("--regression", type=Path, metavar="FILE", help="a regression set, JSONL")
+    p.add_argument(
+        "--regression", type=Path, metavar="FILE", help="a regression set, JSONL (such as data/sample/regression.jsonl)"
+    )
     p.add_argument("--judge", type=Path, nargs="+", default=[], metavar="FILE", help="what datagen.judge wrote")
     p.add_argument("--soft", action="store_true", help="take a judge's probabilities, not its verdicts")
     p.add_argument("--to-tasks", type=Path, metavar="DIR", help="write both sides' answers as a blind A/B project")
@@ -100,6 +103,7 @@ def _asked(args: argparse.Namespace) -> Asked:
         args.max_new_tokens,
         args.seed,
         args.dtype,
+        args.device,
         args.unverified,
         args.to_tasks is not None,
     )

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from data.errors import BadInput
 from data.folder import write_folder
 from train.cases import Case, Measure
-from train.evaluating import Asked, Evidence, Prepared, file_hash, gather, prepare
+from train.evaluating import Asked, Prepared, file_hash, prepare
 from train.evaluation_report import card, page_of
+from train.evidence import Evidence, gather
 from train.judged_wins import Verdicts, read_verdicts
 from train.measuring import measures_of, spelt
 
@@ -88,6 +89,7 @@ def _config(prepared: Prepared, verdicts: Verdicts) -> dict[str, Any]:
         "limit": asked.limit,
         "seed": asked.seed,
         "dtype": asked.dtype,
+        "device": asked.device,
         "by_token": asked.by_token,
         "decoding": {"temperature": 0.0, "max_new_tokens": asked.max_new_tokens},
         "templates": prepared.templates,

@@ -12,6 +12,7 @@ from data.report import (
     code,
     data,
     figure,
+    grid,
     keys,
     note,
     number,
@@ -22,7 +23,7 @@ from data.report import (
     table,
 )
 from train.cases import Measure, ends_of
-from train.evaluating import Evidence
+from train.evidence import Evidence
 from train.measuring import SMALLER_IS_BETTER, spelt
 from train.preferences import Calibration
 
@@ -31,11 +32,11 @@ MOST = 60
 _FIRST = ("accuracy", "win_rate", "reward_score", "perplexity", "rouge_l", "over_refusal", "template_match")
 NAMES = {
     "accuracy": Words("Preference accuracy", "偏好准确率"),
-    "calibration": Words("Calibration (Brier score)", "校准（Brier 分数）"),
+    "calibration": Words("Brier score", "Brier 分数"),
     "reward_score": Words("Reward model's score", "奖励模型评分"),
     "win_rate": Words("Win rate", "胜率"),
     "win_rate_length_controlled": Words("Win rate at equal length", "长度受控的胜率"),
-    "win_rate_corrected": Words("Win rate, judge set right by people", "胜率（以人工校正裁判）"),
+    "win_rate_corrected": Words("Win rate, judge corrected", "胜率（裁判经校正）"),
     "regression_exact": Words("Regression: exact", "回归：完全一致"),
     "regression_regex": Words("Regression: pattern", "回归：模式匹配"),
     "regression_schema": Words("Regression: JSON schema", "回归：JSON 结构"),
@@ -43,10 +44,10 @@ NAMES = {
     "asks_back": Words("Asks back where it must", "该反问的反问"),
     "answers": Words("Answers what it must", "该回答的回答"),
     "over_refusal": Words("Refuses harmless prompts", "过度拒绝"),
-    "perplexity": Words("Log-perplexity, nats a token", "对数困惑度（每词元 nat）"),
+    "perplexity": Words("Nats a token", "每词元 nat"),
     "rouge_l": Words("ROUGE-L", "ROUGE-L"),
     "bleu": Words("BLEU / 100", "BLEU / 100"),
-    "template_match": Words("Same tokens in training and serving", "训练与部署词元一致"),
+    "template_match": Words("Same tokens when served", "部署词元一致"),
 }
 
 
@@ -71,8 +72,8 @@ def page_of(told: Mapping[str, Any], measures: Sequence[Measure], evidence: Evid
         Words("{run} against {against}", "{run} 对比 {against}"),
         [
             section("measures", Words("Measures", "指标"), *_measures(whole)),
-            section("differences", Words("Run minus reference", "运行减去参照"), *_differences(whole)),
-            section("calibration", Words("Calibration", "校准"), *map(_curve, evidence.calibrations)),
+            section("differences", Words("Run minus reference", "运行减去参照"), grid(*_differences(whole))),
+            section("calibration", Words("Calibration", "校准"), grid(*map(_curve, evidence.calibrations))),
             section("slices", Words("By slice", "分组"), *_slices(measures)),
             section("known", Words("To be known", "须知"), *[note("info", data(one, 400)) for one in evidence.remarks]),
             section("how", Words("How it was made", "如何得出"), _how(told)),
@@ -220,7 +221,9 @@ def _curve(found: Calibration) -> Markup:
 
 
 def _slices(measures: Sequence[Measure]) -> list[Markup]:
+    n = {one.measure: one.n for one in measures if one.slice == "all"}
     there = [one for one in measures if one.slice != "all" and one.measure != "template_match"]
+    there = [one for one in there if one.n < n[one.measure]]  # a slice that is all says nothing new
     rows = [
         [
             data(one.slice),

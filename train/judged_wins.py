@@ -87,4 +87,4 @@ def _corrected(people: Any, judged: Any) -> tuple[Sequence[Case], str]:
     from train.corrected import corrected
 
     found = corrected(people, judged)
-    return found.cases, f"judges on {found.judged} prompts, set right by people on {found.n}"
+    return found.cases, f"judges on {found.seen + found.unseen} prompts, set right by people on {found.seen}"

@@ -35,6 +35,7 @@ class Wanted(NamedTuple):
     limit: int | None
     """Of a harness task's documents."""
     dtype: str
+    device: str
 
 
 class Observed(NamedTuple):
@@ -61,12 +62,12 @@ def observe(
     from train.loading import open_model
 
     if side.scores:
-        loaded = open_model(side.model, kind="reward", dtype=wanted.dtype)
+        loaded = open_model(side.model, kind="reward", dtype=wanted.dtype, device=wanted.device)
         return Observed(_scored(loaded.model, rows, tokens, tell), [], {}, [])
-    loaded = open_model(side.model, dtype=wanted.dtype)
+    loaded = open_model(side.model, dtype=wanted.dtype, device=wanted.device)
     sequences = _sequences(tokens)
     own = likelihoods(loaded.model, sequences, tell=tell)
-    start = _of_start(side, loaded.model, sequences, wanted.dtype) if any(row.paired for row in rows) else None
+    start = _of_start(side, loaded.model, sequences, wanted) if any(row.paired for row in rows) else None
     answers = answers_of(loaded.model, loaded.tokenizer, wanted, side.better, tell)
     scored = []
     if wanted.harness:
@@ -88,7 +89,7 @@ def _scored(
     return [Preference(*two) for two in zip(found[: len(both)], found[len(both) :], strict=True)]
 
 
-def _of_start(side: Side, model: Any, sequences: Any, dtype: str) -> list[Likelihood] | None:
+def _of_start(side: Side, model: Any, sequences: Any, wanted: Wanted) -> list[Likelihood] | None:
     """What the model that a dpo or kto run started from makes of the same answers; None for any other side."""
     if side.task not in ("dpo", "kto"):
         return None
@@ -97,7 +98,7 @@ def _of_start(side: Side, model: Any, sequences: Any, dtype: str) -> list[Likeli
             return likelihoods(model, sequences)
     from train.loading import open_model
 
-    return likelihoods(open_model(side.start, dtype=dtype).model, sequences)
+    return likelihoods(open_model(side.start, dtype=wanted.dtype, device=wanted.device).model, sequences)
 
 
 def _implicit(

@@ -66,7 +66,8 @@ def side_of(name: str, run: Side | None = None, *, by_token: bool = False) -> Si
         return base._replace(name=name, better=better)
     found = find_model(name)
     config = found.manifest.config if found.manifest else {}
-    settings = config.get("settings") if isinstance(config.get("settings"), Mapping) else {}
+    given = config.get("settings")
+    settings: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     task = str(config.get("task") or ("reward" if _scores(found) else "base"))
     loss = str(settings.get("loss") or "")
     if loss == "orpo":
