@@ -42,6 +42,14 @@ def test_rouge_l_counts_characters_of_chinese_and_is_whole_for_two_empty_texts()
 
 
 @given(words, words)
+def test_rouge_l_is_the_reference_librarys(a: list[str], b: list[str]) -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    theirs = RougeScorer(["rougeL"]).score(" ".join(b), " ".join(a))["rougeL"].fmeasure
+    assert rouge_l(" ".join(a), " ".join(b)) == (1.0 if not a and not b else pytest.approx(theirs))
+
+
+@given(words, words)
 def test_the_common_subsequence_is_what_its_definition_gives(a: list[str], b: list[str]) -> None:
     assert common_subsequence(a, b) == slow_subsequence(a, b)
 

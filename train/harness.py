@@ -5,6 +5,7 @@ refused. API: lm_eval.simple_evaluate, TaskManager and HFLM of lm-eval 0.4.
 """
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -104,7 +105,7 @@ def _offline() -> None:
     """No look at the Hub, whether its libraries have been imported before or not."""
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     import datasets
-    import huggingface_hub.constants
 
-    huggingface_hub.constants.HF_HUB_OFFLINE = True
+    hub: Any = sys.modules["huggingface_hub.constants"]  # datasets brings it
+    hub.HF_HUB_OFFLINE = True
     datasets.config.HF_HUB_OFFLINE = True
