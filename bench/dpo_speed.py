@@ -177,7 +177,7 @@ def run_one(kind: str, size: Size) -> dict[str, Any]:
     import warnings
 
     warnings.simplefilter("ignore")
-    from train.loading import quiet
+    from train.finding import quiet
 
     quiet()
     import torch

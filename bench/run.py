@@ -48,11 +48,8 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),
     "gate": (["gate", "--sims", "1000"], ["gate"]),
     "win_rates": (["win_rates", "--sims", "60"], ["win_rates"]),
-<<<<<<< HEAD
     "dpo_speed": (["dpo_speed", "--pairs", "16", "--repeats", "1"], ["dpo_speed"]),
     "infer": (["infer", "--rounds", "2", "--singles", "5", "--texts", "10"], ["infer"]),
-=======
->>>>>>> 1fc6979dd965e83cb9f4fb844f2529b762e497cd
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 
