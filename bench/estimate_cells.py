@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from train.loading import keep_gradients, quiet
+from train.finding import quiet
+from train.loading import keep_gradients
 from train.peak import peak_of_tensors
 
 

@@ -148,7 +148,8 @@ def cell(shape: str, task: str, kind: str, length: int, steps: int, cpu: bool) -
     import warnings
 
     warnings.simplefilter("ignore")
-    from train.loading import keep_gradients, quiet
+    from train.finding import quiet
+    from train.loading import keep_gradients
 
     quiet()
     import torch
