@@ -7,7 +7,7 @@ VENV_PYTHON := .venv/bin/python
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench infer-benchmark cost clean
+.PHONY: help demo test lint bench clean sft-train reward-train dpo-train gated-adapter infer-benchmark cost
 
 help: ## list the targets (this)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -28,7 +28,36 @@ lint: .venv/.test ## format, lint and types, without changing a file
 bench: .venv/.test ## measure the figures the README gives (some minutes)
 	@$(VENV_PYTHON) bench/run.py $(ARGS)
 
-infer-benchmark: .venv/.test ## speed, size and accuracy of a model's forms (RUN=workspace/runs/NAME, or MODEL=, else a tiny one)
+# Training: on the bundled judged sample and a tiny model made here, or DATA=folder of curate.export, MODEL=folder or Hub name.
+WORKSPACE := $(or $(CONCORD_WORKSPACE),workspace)
+CONFIG ?= $(if $(MODEL),train/configs/$(TASK).yaml,train/configs/tiny.yaml)
+TINY := $(WORKSPACE)/tiny/manifest.json
+SAMPLE := $(WORKSPACE)/exports/sample/manifest.json
+SAMPLE_SFT := $(WORKSPACE)/exports/sample-sft/manifest.json
+TRAIN = $(VENV_PYTHON) -m train.$(TASK) $(or $(DATA),$(EXPORT)) --config $(CONFIG) --model $(or $(MODEL),$(WORKSPACE)/tiny) $(ARGS)
+
+sft-train: TASK := sft
+sft-train: EXPORT = $(dir $(SAMPLE_SFT))
+sft-train: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(SAMPLE_SFT)) ## imitate good answers (DATA=, MODEL=, ARGS="--set epochs=3")
+	@$(TRAIN)
+
+reward-train: TASK := reward
+reward-train: EXPORT = $(dir $(SAMPLE))
+reward-train: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(SAMPLE)) ## a model that scores answers (DATA=, MODEL=, ARGS=)
+	@$(TRAIN)
+
+dpo-train gated-adapter: TASK := dpo
+gated-adapter: RUN ?= $(WORKSPACE)/runs/gated
+dpo-train gated-adapter: EXPORT = $(dir $(SAMPLE))
+dpo-train: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(SAMPLE)) ## learn preferences directly (DATA=, MODEL=, ARGS=)
+	@$(TRAIN)
+
+gated-adapter: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(SAMPLE)) ## DPO, its evaluation and the gate, one after another (CONTRACT=)
+	@$(TRAIN) --out $(RUN)
+	@$(VENV_PYTHON) -m train.evaluate $(RUN) --against $(or $(MODEL),$(WORKSPACE)/tiny)
+	@$(VENV_PYTHON) -m train.gate $(RUN) --contract $(or $(CONTRACT),data/sample/contract.yaml)
+
+infer-benchmark: .venv/.train ## speed, size and accuracy of a model's forms (RUN=workspace/runs/NAME, or MODEL=, else a tiny one)
 	@$(VENV_PYTHON) -m bench.infer $(if $(RUN),--run "$(RUN)") $(if $(MODEL),--model "$(MODEL)") $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 cost: .venv/.core ## memory, GPU and hours of 7B, 13B and 70B by full, LoRA and QLoRA (ARGS="--task sft --price 2")
@@ -52,7 +81,31 @@ $(VENV_PYTHON):
 	@$(PIP) install --editable . --constraint constraints.txt
 	@touch $@
 
+.venv/.train: .venv/.core
+	@echo "Installing what training needs into .venv, torch among it (some minutes, once) ..."
+	@$(PIP) install --editable '.[train]' --constraint constraints.txt
+	@touch $@
+
 .venv/.test: .venv/.core
 	@echo "Installing what the tests need into .venv, torch among it (some minutes, once) ..."
 	@$(PIP) install --editable '.[test,train]' --constraint constraints.txt
 	@touch $@
+
+$(TINY): | .venv/.train
+	@echo "Making a tiny model (a minute or two, once) ..."
+	@$(VENV_PYTHON) -m train.tiny --out $(@D)
+
+# The sample has a store of its own, so that no project of yours is touched; a gate needs many held-out rows.
+STORE := --store sqlite:///$(WORKSPACE)/sample/judged.db
+EXPORTED = @$(VENV_PYTHON) -m curate.export $(STORE) --project judged --recipe data/sample/export.yaml --splits 55,5,40 --out $(@D)
+
+$(WORKSPACE)/sample/.loaded: | .venv/.core
+	@mkdir -p $(@D)
+	@$(VENV_PYTHON) -m annotate.load data/sample/judged/tasks.jsonl --project judged $(STORE)
+	@touch $@
+
+$(SAMPLE): | $(WORKSPACE)/sample/.loaded
+	$(EXPORTED)
+
+$(SAMPLE_SFT): | $(WORKSPACE)/sample/.loaded
+	$(EXPORTED) --format sft
