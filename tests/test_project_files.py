@@ -51,7 +51,7 @@ def tree(name: str) -> set[str]:
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):.*## ", text("Makefile"), re.M))
+    return set(re.findall(r"^([a-z-]+):.*## ", text("Makefile"), re.M))
 
 
 def declared(*extras: str) -> dict[str, Requirement]:
@@ -103,14 +103,14 @@ def test_the_two_commands_come_first(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md"])
 def test_every_make_target_that_is_named_exists(name: str) -> None:
-    named = set(re.findall(r"`make ([a-z]+)", text(name))) | set(re.findall(r"^make ([a-z]+)", text(name), re.M))
+    named = set(re.findall(r"`make ([a-z-]+)", text(name))) | set(re.findall(r"^make ([a-z-]+)", text(name), re.M))
     assert named, f"{name} names no target"
     assert named <= targets()
 
 
 def test_make_alone_lists_every_target() -> None:
     run = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(re.findall(r"^make ([a-z]+)", run.stdout, re.M)) == targets()
+    assert set(re.findall(r"^make ([a-z-]+)", run.stdout, re.M)) == targets()
     phony = re.search(r"^\.PHONY: (.*)$", text("Makefile"), re.M)
     assert phony
     assert set(phony[1].split()) == targets()

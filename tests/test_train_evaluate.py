@@ -160,7 +160,7 @@ def test_a_dpo_run_is_held_against_its_base_with_every_measure_as_its_definition
             assert accuracy[row.id].value == float((mine.margin > 0) == (row.p > 0.5))
             assert accuracy[row.id].against == float((theirs.margin > 0) == (row.p > 0.5))
         nats = -by_hand(own, tokens.prompt, tokens.chosen) / len(tokens.chosen)
-        assert cases_of(out, "perplexity")[row.id].value == pytest.approx(nats, abs=1e-4)
+        assert cases_of(out, "log_perplexity")[row.id].value == pytest.approx(nats, abs=1e-4)
     assert set(calibration) - set(accuracy) == {"p3"}  # about which people are evenly divided
     assert {accuracy["p0"].cluster, accuracy["p1"].cluster} == {"family-0"}
     assert accuracy["p5"].cluster == "prompt-5"
@@ -186,7 +186,7 @@ def test_a_reward_run_prefers_by_its_scores_and_takes_no_flag_that_wants_answers
         chosen, rejected = reward_scores(loaded.model, ids)
         if row.p != 0.5:
             assert cases_of(out, "accuracy")[row.id].value == float((chosen > rejected) == (row.p > 0.5))
-    assert not cases_of(out, "perplexity")
+    assert not cases_of(out, "log_perplexity")
     with pytest.raises(BadInput, match="gives no answers"):
         command.main([str(reward), "--against", str(tiny), "--regression", "x.jsonl", "--out", str(tmp_path / "b")])
 

@@ -118,7 +118,7 @@ def test_measures_are_taken_over_all_and_over_every_slice_paired_where_both_have
 
 
 def test_a_measure_without_a_range_may_have_any_value() -> None:
-    cases = [Case("perplexity", str(i), str(i), 2.0 + i % 2, 3.0, {}) for i in range(20)]
+    cases = [Case("log_perplexity", str(i), str(i), 2.0 + i % 2, 3.0, {}) for i in range(20)]
     (found,) = measures_of(cases)
     assert (found.value, found.difference) == (2.5, -0.5)
     assert found.low is not None

@@ -26,14 +26,14 @@ MEASURES = (
     "asks_back",
     "answers",
     "over_refusal",
-    "perplexity",
+    "log_perplexity",
     "rouge_l",
     "bleu",
     "template_match",
 )
 """Every measure's name; a harness task's is `harness_` and the task's name."""
 
-UNBOUNDED = ("win_rate_length_controlled", "win_rate_corrected", "reward_score", "perplexity")
+UNBOUNDED = ("win_rate_length_controlled", "win_rate_corrected", "reward_score", "log_perplexity")
 """Measures whose cases have no least and greatest value; the win rates among them have pseudo-values as cases."""
 
 

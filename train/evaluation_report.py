@@ -29,7 +29,7 @@ from train.preferences import Calibration
 
 MOST = 60
 """Rows of slices on the page; the others are in data/measures.jsonl."""
-_FIRST = ("accuracy", "win_rate", "reward_score", "perplexity", "rouge_l", "over_refusal", "template_match")
+_FIRST = ("accuracy", "win_rate", "reward_score", "log_perplexity", "rouge_l", "over_refusal", "template_match")
 NAMES = {
     "accuracy": Words("Preference accuracy", "偏好准确率"),
     "calibration": Words("Brier score", "Brier 分数"),
@@ -44,7 +44,7 @@ NAMES = {
     "asks_back": Words("Asks back", "该反问的反问"),
     "answers": Words("Answers as it must", "该回答的回答"),
     "over_refusal": Words("Over-refusal", "过度拒绝"),
-    "perplexity": Words("Nats a token", "每词元 nat"),
+    "log_perplexity": Words("Log-perplexity (nats a token)", "对数困惑度（每词元 nat）"),
     "rouge_l": Words("ROUGE-L", "ROUGE-L"),
     "bleu": Words("BLEU / 100", "BLEU / 100"),
     "template_match": Words("Same tokens when served", "部署词元一致"),

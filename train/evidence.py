@@ -108,10 +108,10 @@ def _perplexity(rows: Sequence[Held], run: Observed, against: Observed, evidence
             continue
         other = against.likelihoods[i] if against.likelihoods else None
         value = -other.mean if other and other.tokens else None
-        evidence.cases.append(Case("perplexity", row.id, row.cluster, -own.mean, value, row.tags))
+        evidence.cases.append(Case("log_perplexity", row.id, row.cluster, -own.mean, value, row.tags))
         total, tokens = total - own.total, tokens + own.tokens
     if tokens:
-        evidence.notes["perplexity"] = (
+        evidence.notes["log_perplexity"] = (
             f"nats a token of the chosen answer, each answer alike; perplexity over all {tokens:,.0f} tokens"
             f" {math.exp(min(total / tokens, 700)):,.2f}"
         )

@@ -6,7 +6,7 @@ from train.bounds import mean_interval
 from train.cases import MEASURES, Case, Measure, difference_ends, ends_of, slices_of
 
 CONFIDENCE = 0.95
-SMALLER_IS_BETTER = ("calibration", "perplexity", "over_refusal")
+SMALLER_IS_BETTER = ("calibration", "log_perplexity", "over_refusal")
 """Measures of which less is better; of all others more is."""
 
 
