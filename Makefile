@@ -28,33 +28,34 @@ lint: .venv/.test ## format, lint and types, without changing a file
 bench: .venv/.test ## measure the figures the README gives (some minutes)
 	@$(VENV_PYTHON) bench/run.py $(ARGS)
 
-# Training: on the bundled judged sample and a tiny model made here, or DATA=folder of curate.export, MODEL=folder or Hub name.
+# Training: on the bundled judged sample and a tiny model made here; or DATA=folder of curate.export (or STORE= and
+# PROJECT=, which are exported anew), MODEL=folder or Hub name.
 WORKSPACE := $(or $(CONCORD_WORKSPACE),workspace)
 CONFIG ?= $(if $(MODEL),train/configs/$(TASK).yaml,train/configs/tiny.yaml)
 TINY := $(WORKSPACE)/tiny/manifest.json
-SAMPLE := $(WORKSPACE)/exports/sample/manifest.json
-SAMPLE_SFT := $(WORKSPACE)/exports/sample-sft/manifest.json
+PAIRS := $(WORKSPACE)/exports/$(if $(STORE),$(PROJECT),sample)/manifest.json
+ANSWERS := $(WORKSPACE)/exports/$(if $(STORE),$(PROJECT),sample)-sft/manifest.json
 TRAIN = $(VENV_PYTHON) -m train.$(TASK) $(or $(DATA),$(EXPORT)) --config $(CONFIG) --model $(or $(MODEL),$(WORKSPACE)/tiny) $(ARGS)
 
 sft-train: TASK := sft
-sft-train: EXPORT = $(dir $(SAMPLE_SFT))
-sft-train: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(SAMPLE_SFT)) ## imitate good answers (DATA=, MODEL=, ARGS="--set epochs=3")
+sft-train: EXPORT = $(dir $(ANSWERS))
+sft-train: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(ANSWERS)) ## imitate good answers (DATA=, MODEL=, ARGS="--set epochs=3")
 	@$(TRAIN)
 
 reward-train: TASK := reward
-reward-train: EXPORT = $(dir $(SAMPLE))
-reward-train: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(SAMPLE)) ## a model that scores answers (DATA=, MODEL=, ARGS=)
+reward-train: EXPORT = $(dir $(PAIRS))
+reward-train: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(PAIRS)) ## a model that scores answers (DATA=, MODEL=, ARGS=)
 	@$(TRAIN)
 
 dpo-train gated-adapter: TASK := dpo
 gated-adapter: RUN ?= $(WORKSPACE)/runs/gated
-dpo-train gated-adapter: EXPORT = $(dir $(SAMPLE))
-dpo-train: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(SAMPLE)) ## learn preferences directly (DATA=, MODEL=, ARGS=)
+dpo-train gated-adapter: EXPORT = $(dir $(PAIRS))
+dpo-train: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(PAIRS)) ## learn preferences directly (DATA=, MODEL=, ARGS=)
 	@$(TRAIN)
 
-gated-adapter: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(SAMPLE)) ## DPO, its evaluation and the gate, one after another (CONTRACT=)
-	@$(TRAIN) --out $(RUN)
-	@$(VENV_PYTHON) -m train.evaluate $(RUN) --against $(or $(MODEL),$(WORKSPACE)/tiny)
+gated-adapter: .venv/.train $(if $(MODEL),,$(TINY)) $(if $(DATA),,$(PAIRS)) ## DPO, its evaluation and the gate, one after another (CONTRACT=)
+	@$(TRAIN) --out $(RUN) --force
+	@$(VENV_PYTHON) -m train.evaluate $(RUN) --against $(or $(MODEL),$(WORKSPACE)/tiny) --force
 	@$(VENV_PYTHON) -m train.gate $(RUN) --contract $(or $(CONTRACT),data/sample/contract.yaml)
 
 infer-benchmark: .venv/.train ## speed, size and accuracy of a model's forms (RUN=workspace/runs/NAME, or MODEL=, else a tiny one)
@@ -96,16 +97,18 @@ $(TINY): | .venv/.train
 	@$(VENV_PYTHON) -m train.tiny --out $(@D)
 
 # The sample has a store of its own, so that no project of yours is touched; a gate needs many held-out rows.
-STORE := --store sqlite:///$(WORKSPACE)/sample/judged.db
-EXPORTED = @$(VENV_PYTHON) -m curate.export $(STORE) --project judged --recipe data/sample/export.yaml --splits 55,5,40 --out $(@D)
+EXPORTED = @$(VENV_PYTHON) -m curate.export --store $(or $(STORE),sqlite:///$(WORKSPACE)/sample/judged.db) \
+	--project $(or $(PROJECT),judged) --recipe data/sample/export.yaml --splits 55,5,40 --force --out $(@D)
 
 $(WORKSPACE)/sample/.loaded: | .venv/.core
 	@mkdir -p $(@D)
-	@$(VENV_PYTHON) -m annotate.load data/sample/judged/tasks.jsonl --project judged $(STORE)
+	@$(VENV_PYTHON) -m annotate.load data/sample/judged/tasks.jsonl --project judged --store sqlite:///$(@D)/judged.db
 	@touch $@
 
-$(SAMPLE): | $(WORKSPACE)/sample/.loaded
+$(PAIRS): $(if $(STORE),always) | $(if $(STORE),.venv/.core,$(WORKSPACE)/sample/.loaded)
 	$(EXPORTED)
 
-$(SAMPLE_SFT): | $(WORKSPACE)/sample/.loaded
+$(ANSWERS): $(if $(STORE),always) | $(if $(STORE),.venv/.core,$(WORKSPACE)/sample/.loaded)
 	$(EXPORTED) --format sft
+
+.PHONY: always

@@ -50,6 +50,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "win_rates": (["win_rates", "--sims", "60"], ["win_rates"]),
     "dpo_speed": (["dpo_speed", "--pairs", "16", "--repeats", "1"], ["dpo_speed"]),
     "infer": (["infer", "--rounds", "2", "--singles", "5", "--texts", "10"], ["infer"]),
+    "gated": (["gated"], ["gated"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 
