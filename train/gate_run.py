@@ -65,7 +65,7 @@ def gate(
         entry = look.entry or log.append(look_body(look, evidence, of, outcome))
         others = sum(e.body["run"] == of["run"] and e.body["contract"] != of["contract"] for e in log.entries)
         decision = Decision(outcome, judged, look, the_run, measured, others)
-        name = f"{the_run.folder.resolve().name[:80]}-look-{entry.seq}-{measured.manifest.digest[:8]}"
+        name = f"{the_run.folder.resolve().name[:80]}-{entry.seq}-{measured.manifest.digest[:8]}"
         place = out or gates / name
         _write(place, decision, evidence, clauses, of, entry)
     return decision, place
