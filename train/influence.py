@@ -4,7 +4,7 @@
     python -m train.influence RUN --confirm 2
 
 RUN is of train.reward or train.dpo. Each vote behind a row that was trained on is held against the same vote as a tie:
-what that does to the held-out loss, by the gradients of the run's trained weights and their curvature. A group's votes
+what that does to held-out accuracy, by the gradients of the run's trained weights and their curvature. A group's votes
 are added up, with an interval; where its own votes lie on held-out rows, the others' votes are the label there. Rows
 of the validation split are held against by default, so that the test split stays untouched. --confirm N trains again
 without the N annotators that hurt most, from the same seed, and tells the difference in held-out accuracy.
@@ -22,7 +22,9 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("run", type=Path, metavar="RUN", help="folder that train.reward or train.dpo wrote")
     p.add_argument("--export", type=Path, metavar="DIR", help="what it was trained on (default: found by its digest)")
     p.add_argument("--split", default="validation", choices=("validation", "test"), help="rows held against")
-    p.add_argument("--damping", type=float, default=0.1, metavar="X", help="curvature added, of the mean (0.1)")
+    p.add_argument(
+        "--damping", type=float, default=10.0, metavar="X", help="curvature added, in means of the run's own (10)"
+    )
     p.add_argument("--width", type=int, default=2048, metavar="N", help="numbers a gradient is sketched to (2048)")
     p.add_argument("--confirm", type=int, default=0, metavar="N", help="train again without the worst N annotators")
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where the model runs (cpu)")

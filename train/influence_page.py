@@ -41,12 +41,12 @@ _VERDICTS = {
     "hurts": ("block", Words("hurts", "有害"), "four", 3),
 }
 _HOW = Words(
-    "Each vote is held against the same vote as a tie: what that does to the mean held-out loss, through the gradients"
-    " of the trained weights and their damped curvature, to first order. Above zero, votes help. Where a person's own"
+    "Each vote is held against the same vote as a tie: what that does to held-out accuracy, smoothed, through the"
+    " gradients of the trained weights and their damped curvature, to first order. Above zero, votes help. Where a person's own"
     " votes lie on a held-out row, the label there is by the others. Intervals are over prompt clusters of both sides,"
     " 95% for all groups of a kind together; they say nothing of what people meant. Look at their votes before anybody"
     " is told anything.",
-    "将每一票与“平局”相比：依据已训练权重的梯度及其阻尼曲率，以一阶近似计算平均留出损失的变化。大于零表示该票有益。"
+    "将每一票与“平局”相比：依据已训练权重的梯度及其阻尼曲率，以一阶近似计算（平滑后的）留出准确率的变化。大于零表示该票有益。"
     "若某人的票也出现在留出行上，则该处标签由其他人的票决定。区间按两侧的提示聚类计算，同类各组合计 95%；"
     "它不说明任何人的本意。在告知任何人之前，请先查看其投票。",
 )
@@ -87,7 +87,7 @@ def _kind(groups: "Sequence[Group]", kind: Kind) -> list[Markup]:
         for one in shown
     ]
     told = Words("{n} groups; to the right of zero they help.", "共 {n} 组；零点右侧为有益。")
-    axis = Words("held-out loss that their votes take off, nats", "其投票降低的留出损失（nat）")
+    axis = Words("held-out accuracy that their votes add", "其投票增加的留出准确率")
     columns = [
         _KINDS[kind][1],
         Words("votes", "票数"),
@@ -168,7 +168,7 @@ def words_of(found: "Found", name: str, split: str, then: str) -> str:
             spelt = f"{effect.influence:.3g} ({effect.low:.3g} to {effect.high:.3g})"
             lines.append(f"- {kind} {_plain(one.name)} **{effect.verdict}**: {spelt}, {effect.votes:,} votes")
         lines += [f"- {quiet} of kind {kind}: no signal"] if quiet else []
-    lines += ["", "`data/influence.jsonl` has every group; above zero, votes take off held-out loss (nats)."]
+    lines += ["", "`data/influence.jsonl` has every group; above zero, votes add to held-out accuracy."]
     return "\n".join([*lines, *(["", f"    {then}"] if then else []), ""])
 
 

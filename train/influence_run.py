@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from train.margin_gradients import Floats, Gradients
 
 TASKS = ("reward", "dpo")
+_PLURALS: dict[Kind, str] = {"annotator": "annotators", "batch": "batches", "guideline": "guideline_versions"}
 
 
 class Asked(NamedTuple):
@@ -39,7 +40,7 @@ class Asked(NamedTuple):
     export: Path | None = None
     split: str = "validation"
     """The held-out rows that votes are held against."""
-    damping: float = 0.1
+    damping: float = 10.0
     width: int = 2048
     """Numbers a gradient is sketched to."""
     confirm: int = 0
@@ -271,14 +272,14 @@ def _reference(
         add_head(model.get_base_model() if loaded.adapter else model)
     margin = policy_margin(ready.tokenizer.pad_token_id or 0, settings.beta)
     found = []
-    with torch.no_grad(), model.disable_adapter() if fresh else nullcontext():
-        with progress("the reference's margins", total=sum(map(len, splits))) as step:
-            for rows in splits:
-                values = []
-                for row in rows:
-                    values.append(float(margin(model, row)))
-                    step(1)
-                found.append(np.array(values))
+    off = model.disable_adapter() if fresh else nullcontext()
+    with torch.no_grad(), off, progress("the reference's margins", total=sum(map(len, splits))) as step:
+        for rows in splits:
+            values = []
+            for row in rows:
+                values.append(float(margin(model, row)))
+                step(1)
+            found.append(np.array(values))
     return found
 
 
@@ -382,7 +383,7 @@ def _summary(found: Found, digest: str, out: Path, then: str) -> dict[str, Any]:
         of_kind = [one for one in found.groups if one.kind == kind]
         if of_kind:
             counts = {v: sum(one.effect.verdict == v for one in of_kind) for v in ("helps", "hurts", "no signal")}
-            told[f"{kind}s"] = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
+            told[_PLURALS[kind]] = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
     told["hurting"] = [g.name for g in found.groups if g.kind == "annotator" and g.effect.verdict == "hurts"] or None
     if found.retrained:
         for line in _retrained_lines(found.retrained):

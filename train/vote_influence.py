@@ -1,16 +1,21 @@
-"""What groups of votes did to a held-out loss, from gradients of margins: pure arithmetic.
+"""What groups of votes did to held-out accuracy, from gradients of margins: pure arithmetic.
 
 The run is taken as the logistic model it is near its weights: margin(θ + δ) = m + g · δ. Its curvature over the rows
 it was trained on is
 
     H = Σ w · σ(m) · σ(−m) · g gᵀ / Σ w + λ I,    λ = damping · the mean of H's own eigenvalues,
 
-and a small change of the training loss by −ε · g moves θ by ε · H⁻¹ g. A vote is held against the same vote as a tie:
-the label's loss is linear in the label, l(m) − ½ [l(m) + l(−m)] = −m / 2, so that a vote in direction d, with share
-s of its row's votes and w of the training weight, pulls with w · s · d / 2 · g. What it takes off the held-out loss is
+and a small change of the training loss by −ε · g moves θ by ε · H⁻¹ g. A run of few passes moves along steep directions
+alone, which is what damping well above 1 leaves. A vote is held against the same vote as a tie: the label's loss is
+linear in the label, l(m) − ½ [l(m) + l(−m)] = −m / 2, so that a vote in direction d, with share s of its row's votes
+and w of the training weight, pulls with w · s · d / 2 · g.
 
-    w · s · d / 2 · g · H⁻¹ · (mean over held-out rows of (p − σ(m)) · g).
+Held-out accuracy jumps, so it is smoothed: the mean over held-out rows of p · σ(m / T) + (1 − p) · σ(−m / T), with T
+the median of |m|, so that margins of any size will do. What a vote adds to it is
 
+    w · s · d / 2 · g · H⁻¹ · (mean over held-out rows of (2p − 1) · σ(m / T) · σ(−m / T) / T · g).
+
+The held-out loss would not do in its place: a run that is too sure gains by every vote that is a tie, right or wrong.
 Where a group's own votes lie on a held-out row, p there is by the others' votes: nobody is the judge of himself.
 
 Sources: P. Koh and P. Liang, arXiv 1703.04730 (influence, damping); G. Pruthi et al., arXiv 2002.08484 (gradients'
@@ -40,7 +45,7 @@ class Effect(NamedTuple):
     votes: int
     """Votes on rows that were trained on."""
     influence: float
-    """By how much the mean held-out loss would rise, in nats, were they ties: above 0, they help."""
+    """Smoothed held-out accuracy, in [−1, 1] where it is small, that would go were they ties: above 0, they help."""
     low: float
     """The interval, for all groups of a kind together."""
     high: float
@@ -126,21 +131,46 @@ def effects(
     row_draws = _drawn(draw, int(row_of.max()) + 1, rounds)
     z = float(norm.ppf(1 - (1 - confidence) / 2 / len(pulls)))
     found = []
+    steepness = _steepness(held_margin)
     for one in pulls:
-        residual = np.where(one.counted, one.target - sigmoid(held_margin), 0.0)
-        each = residual[:, None] * kernel[:, one.row] * one.pull
+        gain = np.where(one.counted, (2 * one.target - 1) * steepness, 0.0)
+        each = gain[:, None] * kernel[:, one.row] * one.pull
         value = float(each.sum()) / max(1, int(one.counted.sum()))
         seen, column = np.unique(row_of[one.row], return_inverse=True)
         table = np.zeros((held_draws.shape[1], len(seen)))
         np.add.at(table, (held_of[:, None], column[None, :]), each)
+        by_cluster = table.sum(0) / max(1, int(one.counted.sum()))
+        own = float(np.sqrt((by_cluster**2).sum()))
         there = np.bincount(held_of, weights=one.counted, minlength=held_draws.shape[1])
         sums = ((held_draws @ table) * row_draws[:, seen]).sum(1) / np.maximum(held_draws @ there, 1)
-        found.append((len(one.row), value, float(sums.std(ddof=1)), len(seen), int((there > 0).sum())))
-    means = _shrunk([v for _, v, *_ in found], [e for _, _, e, *_ in found], [max(1, n) for n, *_ in found])
+        found.append((len(one.row), value, float(sums.std(ddof=1)), own, len(seen), int((there > 0).sum())))
+    # What held-out rows happen to be there is the same for all groups, so it is no reason to draw them together.
+    means = _shrunk([one[1] for one in found], [one[3] for one in found], [one[0] for one in found])
     return [
         Effect(n, v, v - z * e, v + z * e, mean, seen, _verdict(v, z * e, min(seen, held)))
-        for (n, v, e, seen, held), mean in zip(found, means, strict=True)
+        for (n, v, e, _, seen, held), mean in zip(found, means, strict=True)
     ]
+
+
+def smoothed_accuracy(margin: "Floats", p: "ArrayLike") -> float:
+    """The mean of p · σ(m / T) + (1 − p) · σ(−m / T), T the median of |m|; in (0, 1)."""
+    import numpy as np
+
+    sure = sigmoid(margin / _temperature(margin))
+    return float((np.asarray(p) * sure + (1 - np.asarray(p)) * (1 - sure)).mean())
+
+
+def _temperature(margin: "Floats") -> float:
+    import numpy as np
+
+    return max(float(np.median(np.abs(margin))), 1e-12)
+
+
+def _steepness(margin: "Floats") -> "Floats":
+    """The slope of σ(m / T)."""
+    sure = sigmoid(margin / _temperature(margin))
+    found: Floats = sure * (1 - sure) / _temperature(margin)
+    return found
 
 
 def _drawn(draw: "np.random.Generator", clusters: int, rounds: int) -> "Floats":
@@ -157,7 +187,7 @@ def _verdict(value: float, half: float, clusters: int) -> Verdict:
 
 
 def _shrunk(values: Sequence[float], errors: Sequence[float], votes: Sequence[int]) -> list[float]:
-    """Each group's influence per vote, drawn to the mean of all by its error against how far the true ones lie apart."""
+    """Each group's influence per vote, drawn to the mean of all by its error beside how far the true ones lie apart."""
     import numpy as np
 
     n = np.asarray(votes, dtype=np.float64)
