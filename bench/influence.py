@@ -2,9 +2,9 @@
 
     python -m bench.influence
 
-Of 16 people 3 say the opposite of what they think, and 3 click at random. 320 choices, three judgments each; rows
-take the majority's side, 240 train a reward model (a small Llama at random, all its weights, by `train.reward`), 80 are
-held out. `train.influence` ranks people by what one of their votes did; the peers rank them by how often they agree
+Of 16 people 3 say the opposite of what they think, and 3 click at random. 640 choices, three judgments each;
+rows take the majority's side, 480 train a reward model (a small Llama at random, all its weights, by `train.reward`),
+160 are held out. `train.influence` ranks people by what one of their votes did; the peers rank them by how often they agree
 with the others' majority, and by the reliability of Dawid and Skene's model on the same votes.
 """
 
@@ -29,7 +29,7 @@ def main() -> int:
     """Measure; 1 when the figure is not reached."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--seeds", type=int, default=10)
-    p.add_argument("--choices", type=int, default=320)
+    p.add_argument("--choices", type=int, default=640)
     asked = p.parse_args()
     began, load = time.process_time(), os.getloadavg()[0]
     found: dict[str, list[float]] = {}
@@ -65,12 +65,12 @@ def one_seed(place: Path, count: int, seed: int) -> tuple[dict[str, float], dict
     from train.preparing import Asked as RunAsked
     from train.running import run
 
-    worth = words(60, seed)
-    chosen_from = choices(count, worth, seed)
+    worth = words(24, seed)
+    chosen_from = choices(count, worth, seed, length=6)
     who = people(KINDS, seed)
     model = small_model(place / "model", list(worth), seed)
     votes = export_of(place / "exports" / "planted", chosen_from, who, seed)
-    given = ("method=full", "length=64", "batch=8", "epochs=2", "learning_rate=2e-3", "device=cpu", "log_every=20")
+    given = ("method=full", "length=64", "batch=8", "epochs=2", "learning_rate=3e-3", "device=cpu", "log_every=20")
     run(RunAsked("reward", place / "exports" / "planted", place, str(model), None, given, seed=seed))
     written = Path(influence(Asked(place / "runs" / "reward-planted-model", place, seed=seed))["written"])
     rows = [line.value for line in read_lines(written / "data/influence.jsonl")]

@@ -143,7 +143,7 @@ def exported(place: Path, judged: Sequence[Choice], overlap: int, seed: int) -> 
 
 
 def _command(place: Path, module: str, *words: str) -> bool:
-    """Run a command of the house in a store of its own: False where it finds not enough evidence; a failure ends all."""
+    """Run a command in a store of its own; False where it finds not enough evidence, and a failure ends all."""
     env = {**os.environ, "CONCORD_STORE": f"sqlite:///{place}/store.db", "CONCORD_WORKSPACE": str(place)}
     done = subprocess.run(
         [sys.executable, "-m", module, *words, "--json"], cwd=ROOT, env=env, capture_output=True, text=True

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where the model runs (cpu)")
     p.add_argument("--out", type=Path, metavar="DIR", help="the folder to write (WORKSPACE/influence/NAME)")
     p.add_argument("--force", action="store_true", help="put it in the place of a former one")
-    p.add_argument("--seed", type=int, default=0, help="of sketch and bootstrap (0)")
+    p.add_argument("--seed", type=int, default=0, help="of the sketch (0)")
     add_workspace(p)
     add_json(p)
     a = p.parse_args(argv)

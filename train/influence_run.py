@@ -201,7 +201,7 @@ def computed(asked: Asked, run: Verified, ready: Ready, terms: Terms, votes: Map
     pulls: dict[str, Pull] = {}
     for kind in KINDS:
         of_kind = _pulls(kind, rows, held, votes, weight, terms.prior)
-        made = effects(kernel, of_held.margin, list(of_kind.values()), clusters, seed=asked.seed)
+        made = effects(kernel, of_held.margin, list(of_kind.values()), clusters)
         named = [Group(kind, name, one) for name, one in zip(of_kind, made, strict=True)]
         groups += sorted(named, key=lambda one: (one.effect.per_vote, one.name))
         pulls = pulls or of_kind

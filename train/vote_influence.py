@@ -20,7 +20,8 @@ Where a group's own votes lie on a held-out row, p there is by the others' votes
 
 Sources: P. Koh and P. Liang, arXiv 1703.04730 (influence, damping); G. Pruthi et al., arXiv 2002.08484 (gradients'
 inner products, which great damping comes down to); S. Park et al., arXiv 2303.14186 (one linear logistic model in
-random projections); A. Owen, Annals of Applied Statistics 1 (2007), 386-411 (resampling rows and columns, cautious);
+random projections); A. Cameron, J. Gelbach and D. Miller, Journal of Business & Economic Statistics 29 (2011), 238-249
+(errors over two kinds of clusters at once: prompts held out, and prompts voted on);
 R. DerSimonian and N. Laird, Controlled Clinical Trials 7 (1986), 177-188 (between-group variance, for shrinkage).
 """
 
@@ -107,8 +108,6 @@ def effects(
     clusters: "tuple[Ints, Ints]",
     *,
     confidence: float = 0.95,
-    rounds: int = 500,
-    seed: int = 0,
 ) -> list[Effect]:
     """The effect of each group of one kind.
 
@@ -118,38 +117,48 @@ def effects(
         pulls: one a group.
         clusters: each held-out row's cluster, and each training row's, numbered from 0.
         confidence: that all the intervals hold the truth at once (Bonferroni).
-        rounds: of the bootstrap, over clusters of both sides.
     """
     import numpy as np
-    from scipy.stats import norm
+    from scipy.stats import t
 
     if not pulls:
         return []
     held_of, row_of = clusters
-    draw = np.random.default_rng(seed)
-    held_draws = _drawn(draw, int(held_of.max()) + 1, rounds)
-    row_draws = _drawn(draw, int(row_of.max()) + 1, rounds)
-    z = float(norm.ppf(1 - (1 - confidence) / 2 / len(pulls)))
-    found = []
     steepness = _steepness(held_margin)
+    found = []
     for one in pulls:
-        gain = np.where(one.counted, (2 * one.target - 1) * steepness, 0.0)
+        gain = np.where(one.counted, (2 * one.target - 1) * steepness, 0.0) / max(1, int(one.counted.sum()))
         each = gain[:, None] * kernel[:, one.row] * one.pull
-        value = float(each.sum()) / max(1, int(one.counted.sum()))
         seen, column = np.unique(row_of[one.row], return_inverse=True)
-        table = np.zeros((held_draws.shape[1], len(seen)))
-        np.add.at(table, (held_of[:, None], column[None, :]), each)
-        by_cluster = table.sum(0) / max(1, int(one.counted.sum()))
-        own = float(np.sqrt((by_cluster**2).sum()))
-        there = np.bincount(held_of, weights=one.counted, minlength=held_draws.shape[1])
-        sums = ((held_draws @ table) * row_draws[:, seen]).sum(1) / np.maximum(held_draws @ there, 1)
-        found.append((len(one.row), value, float(sums.std(ddof=1)), own, len(seen), int((there > 0).sum())))
+        there, line = np.unique(held_of[one.counted], return_inverse=True)
+        table = np.zeros((len(there), len(seen)))
+        np.add.at(table, (line[:, None], column[None, :]), each[one.counted])
+        found.append((len(one.row), float(each.sum()), *_errors(table), len(seen), len(there)))
     # What held-out rows happen to be there is the same for all groups, so it is no reason to draw them together.
     means = _shrunk([one[1] for one in found], [one[3] for one in found], [one[0] for one in found])
-    return [
-        Effect(n, v, v - z * e, v + z * e, mean, seen, _verdict(v, z * e, min(seen, held)))
-        for (n, v, e, _, seen, held), mean in zip(found, means, strict=True)
-    ]
+    made = []
+    for (n, v, e, _, seen, held), mean in zip(found, means, strict=True):
+        few = max(1, min(seen, held) - 1)
+        half = e * float(t.ppf(1 - (1 - confidence) / 2 / len(pulls), few))
+        made.append(Effect(n, v, v - half, v + half, mean, seen, _verdict(v, half, few + 1)))
+    return made
+
+
+def _errors(table: "Floats") -> tuple[float, float]:
+    """Standard errors of a table's sum: over the clusters of both its sides, and over its columns alone."""
+    import numpy as np
+
+    if min(table.shape, default=0) < 2:
+        return float(np.abs(table).sum()), float(np.abs(table).sum())
+
+    def spread(sums: "Floats") -> float:
+        n = sums.size
+        return float(((sums - sums.mean()) ** 2).sum()) * n / (n - 1)
+
+    lines, columns = spread(table.sum(1)), spread(table.sum(0))
+    # What varies from cell to cell is in both, and counts once.
+    both = max(lines + columns - spread(table), lines, columns)
+    return both**0.5, columns**0.5
 
 
 def smoothed_accuracy(margin: "Floats", p: "ArrayLike") -> float:
@@ -171,13 +180,6 @@ def _steepness(margin: "Floats") -> "Floats":
     sure = sigmoid(margin / _temperature(margin))
     found: Floats = sure * (1 - sure) / _temperature(margin)
     return found
-
-
-def _drawn(draw: "np.random.Generator", clusters: int, rounds: int) -> "Floats":
-    """How often each cluster is drawn in each round; shape (rounds, clusters)."""
-    import numpy as np
-
-    return draw.multinomial(clusters, np.full(clusters, 1 / clusters), size=rounds).astype(np.float64)
 
 
 def _verdict(value: float, half: float, clusters: int) -> Verdict:
