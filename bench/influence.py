@@ -4,8 +4,8 @@
 
 Of 16 people 3 say the opposite of what they think, and 3 click at random. 640 choices, three judgments each;
 rows take the majority's side, 480 train a reward model (a small Llama at random, all its weights, by `train.reward`),
-160 are held out. `train.influence` ranks people by what one of their votes did; the peers rank them by how often they agree
-with the others' majority, and by the reliability of Dawid and Skene's model on the same votes.
+160 are held out. `train.influence` ranks people by what one of their votes did; the peers rank them by how often they
+agree with the others' majority, and by the reliability of Dawid and Skene's model on the same votes.
 """
 
 import argparse
@@ -28,7 +28,7 @@ KINDS = (*[SOUND] * 10, *[INVERTS] * 3, *[RANDOM] * 3)
 def main() -> int:
     """Measure; 1 when the figure is not reached."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--seeds", type=int, default=10)
+    p.add_argument("--seeds", type=int, default=8)
     p.add_argument("--choices", type=int, default=640)
     asked = p.parse_args()
     began, load = time.process_time(), os.getloadavg()[0]

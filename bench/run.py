@@ -51,6 +51,8 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "dpo_speed": (["dpo_speed", "--pairs", "16", "--repeats", "1"], ["dpo_speed"]),
     "infer": (["infer", "--rounds", "2", "--singles", "5", "--texts", "10"], ["infer"]),
     "gated": (["gated"], ["gated"]),
+    "influence": (["influence", "--seeds", "2"], ["influence"]),
+    "label_noise": (["label_noise", "--seeds", "3"], ["label_noise"]),
     "browsers": (["browsers", "--tasks", "60", "--people", "10"], ["browsers"]),
 }
 

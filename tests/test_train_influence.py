@@ -284,6 +284,7 @@ def test_inverted_annotators_are_those_that_hurt(place: Path, tmp_path: Path, ta
     people = [row for row in rows if row["kind"] == "annotator"]
     assert {people[0]["id"], people[1]["id"]} == {"inverts-0", "inverts-1"}
     assert {row["id"] for row in people if row["influence"] < 0} == {"inverts-0", "inverts-1"}
+    assert {row["id"]: row["verdict"] for row in people[:2]} == {"inverts-0": "hurts", "inverts-1": "hurts"}
     assert all(row["low"] <= row["influence"] <= row["high"] for row in rows)
     assert sum(row["votes"] for row in people) == 84 * 3
     assert {row["id"] for row in rows if row["kind"] == "guideline"} == {"v1", "v2"}
