@@ -44,8 +44,8 @@ _HOW = Words(
     "Each vote is held against the same vote as a tie: what that does to held-out accuracy, smoothed, through the"
     " gradients of the trained weights and their damped curvature, to first order. Above zero, votes help. Where a"
     " person's own votes lie on a held-out row, the label there is by the others. Intervals are over clusters of both"
-    " sides, 95% for all groups of a kind together; they say nothing of what people meant. Look at their votes before anybody"
-    " is told anything.",
+    " sides, 95% for all groups of a kind together; they say nothing of what people meant. Look at their votes"
+    " before anybody is told anything.",
     "将每一票与“平局”相比：依据已训练权重的梯度及其阻尼曲率，以一阶近似计算（平滑后的）留出准确率的变化。大于零表示该票有益。"
     "若某人的票也出现在留出行上，则该处标签由其他人的票决定。区间按两侧的提示聚类计算，同类各组合计 95%；"
     "它不说明任何人的本意。在告知任何人之前，请先查看其投票。",
