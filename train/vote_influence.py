@@ -125,7 +125,7 @@ def effects(
         return []
     held_of, row_of = clusters
     steepness = _steepness(held_margin)
-    found = []
+    found: list[tuple[int, float, float, float, int, int]] = []
     for one in pulls:
         gain = np.where(one.counted, (2 * one.target - 1) * steepness, 0.0) / max(1, int(one.counted.sum()))
         each = gain[:, None] * kernel[:, one.row] * one.pull
@@ -137,10 +137,11 @@ def effects(
     # What held-out rows happen to be there is the same for all groups, so it is no reason to draw them together.
     means = _shrunk([one[1] for one in found], [one[3] for one in found], [one[0] for one in found])
     made = []
-    for (n, v, e, _, seen, held), mean in zip(found, means, strict=True):
-        few = max(1, min(seen, held) - 1)
-        half = e * float(t.ppf(1 - (1 - confidence) / 2 / len(pulls), few))
-        made.append(Effect(n, v, v - half, v + half, mean, seen, _verdict(v, half, few + 1)))
+    for (votes, value, error, _, seen_by, held_by), mean in zip(found, means, strict=True):
+        few = max(1, min(seen_by, held_by) - 1)
+        half = error * float(t.ppf(1 - (1 - confidence) / 2 / len(pulls), few))
+        verdict = _verdict(value, half, few + 1)
+        made.append(Effect(votes, value, value - half, value + half, mean, seen_by, verdict))
     return made
 
 
