@@ -168,7 +168,7 @@ def trained(rows: Sequence[tuple[list[float], float]], test: list[list[float]], 
     x = torch.tensor([features for features, _ in rows], dtype=torch.float64)
     p = torch.tensor([one for _, one in rows], dtype=torch.float64)
     weights = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
-    steps = torch.optim.LBFGS([weights], max_iter=200, tolerance_grad=1e-8, line_search_fn="strong_wolfe")
+    steps: Any = torch.optim.LBFGS([weights], max_iter=200, tolerance_grad=1e-8, line_search_fn="strong_wolfe")
     nothing = torch.zeros(len(x), dtype=torch.float64)
 
     def loss() -> torch.Tensor:
@@ -177,7 +177,7 @@ def trained(rows: Sequence[tuple[list[float], float]], test: list[list[float]], 
         found.backward()  # type: ignore[no-untyped-call]
         return found
 
-    steps.step(loss)  # type: ignore[arg-type]
+    steps.step(loss)
     scores = torch.tensor(test, dtype=torch.float64) @ weights.detach()
     right = (scores > 0) == torch.tensor(truth)
     return float(right.double().mean())
