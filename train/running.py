@@ -25,6 +25,7 @@ from train.preparing import Asked, Ready, prepare, settings_of
 from train.preparing import place_of as run_place
 from train.rows import Row, Setup
 from train.settings import Settings
+from train.sharding import check_sharded, share_out, taken_over, whole_state
 
 TRAINERS = {
     "sft": "train.sft_trainer",
@@ -64,7 +65,10 @@ def run(asked: Asked) -> dict[str, Any]:
         check_place(out, replace=asked.force)
     device = pick_device(settings)
     try:
-        return _run(asked, prepare(asked, settings, device), device)
+        with taken_over() as sharded:
+            if sharded:
+                check_sharded(settings)
+            return _run(asked, prepare(asked, settings, device, sharded=sharded), device)
     except (ConcordError, KeyboardInterrupt) as error:
         if is_main():
             _log_failure(asked, settings, out, error)
@@ -124,6 +128,8 @@ def train(ready: Ready, place: Path, last: Path | None, device: str) -> Trained:
             with kept_precision(model):
                 trainer = task.make_trainer(setup)
             _without_bars(trainer)
+            if ready.config.get("sharded"):
+                share_out(trainer)
             guard(trainer, place, is_main())
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         if recorder.stopped:
@@ -142,7 +148,9 @@ def train(ready: Ready, place: Path, last: Path | None, device: str) -> Trained:
 
 def _gathered(trainer: Any) -> dict[str, Any] | None:
     """The weights of a model that is shared out over processes; every process has to take part."""
-    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+    if getattr(trainer, "shared_out", False):
+        return whole_state(trainer.model, adapter=hasattr(trainer.model, "peft_config"))
+    if not trainer.is_deepspeed_enabled:
         return None
     state: dict[str, Any] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     return state
