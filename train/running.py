@@ -7,6 +7,7 @@ out of disk goes on from its last whole checkpoint when it is started again, and
 float32). Each task brings `make_trainer(setup)` and `score_rows(trainer, rows)`.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from data.errors import BadInput, ConcordError, Refused
 from data.folder import Folder, check_place, write_folder
 from train.checkpoints import guard, last_whole, open_place, place_of, step_of
 from train.devices import is_main, is_out_of_memory, lower, pick_device, precision
+from train.foretold import foretell
 from train.metrics import Recorder, make_anchor, make_callback, stops_after_a_step
 from train.preparing import Asked, Ready, prepare, settings_of
 from train.preparing import place_of as run_place
@@ -83,12 +85,13 @@ def _run(asked: Asked, ready: Ready, device: str) -> dict[str, Any]:
     opened = write_folder(ready.out, f"{asked.task} run", ready.config, replace=asked.force) if main else nullcontext()
     with opened as folder:
         last = _opened(place, ready, asked)
+        expected = foretell(ready, "cuda" if device == "cuda" else "cpu", asked.workspace) if main else None
         trained = train(ready, place, last, device)
         summary: dict[str, Any] = {}
         line: Any = None
         if main:
             assert isinstance(folder, Folder)
-            summary, line = write_run(folder, ready, trained, asked)
+            summary, line = write_run(folder, ready, trained, asked, expected)
     if main:
         shutil.rmtree(place, ignore_errors=True)
         _log(asked, line)
@@ -169,7 +172,8 @@ def _tell(text: str) -> None:
 
 def _steps(settings: Settings, rows: int) -> int:
     """Steps the whole run takes, for the progress bar."""
-    each = -(-rows // (settings.batch * settings.accumulation))
+    processes = int(os.environ.get("WORLD_SIZE") or 1)
+    each = -(-rows // (settings.batch * settings.accumulation * processes))
     return settings.steps or max(1, round(settings.epochs * each))
 
 
@@ -202,11 +206,12 @@ def _setup(ready: Ready, model: Any, tokenizer: Any, place: Path, device: str, c
     settings = ready.settings
     if settings.anchor:
         callbacks = [*callbacks, make_anchor(settings.anchor)]
-    arguments = _arguments(settings, place, bool(ready.rows["validation"])) | precision(settings, device)
+    every = settings.save_every or max(1, -(-_steps(settings, len(ready.rows["train"])) // 10))
+    arguments = _arguments(settings, place, every, bool(ready.rows["validation"])) | precision(settings, device)
     return Setup(settings, model, tokenizer, ready.rows["train"], ready.rows["validation"], arguments, callbacks)
 
 
-def _arguments(settings: Settings, place: Path, validates: bool) -> dict[str, Any]:
+def _arguments(settings: Settings, place: Path, save_every: int, validates: bool) -> dict[str, Any]:
     """For TrainingArguments; what is not named has transformers' default."""
     schedule = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
     return {
@@ -224,8 +229,8 @@ def _arguments(settings: Settings, place: Path, validates: bool) -> dict[str, An
         "max_grad_norm": settings.max_grad_norm,
         "seed": settings.seed,
         "data_seed": settings.seed,
-        "save_strategy": "steps" if settings.save_every else "no",
-        "save_steps": settings.save_every or 1,
+        "save_strategy": "steps",
+        "save_steps": save_every,
         "eval_strategy": "steps" if settings.eval_every and validates else "no",
         "eval_steps": settings.eval_every or 1,
         "prediction_loss_only": True,

@@ -89,11 +89,11 @@ class Settings(_Settings):
     weights: Literal["agreement", "none"] = "none"
     """Rows weigh as their evidence does (the export's column weight), or all alike."""
     save_every: Annotated[int, Field(ge=0)] = 0
-    """Steps between checkpoints; 0 keeps only the end."""
+    """Steps between checkpoints; 0 makes ten in a run. The two newest that are whole are kept until the run's end."""
     eval_every: Annotated[int, Field(ge=0)] = 0
     """Steps between looks at the validation split; 0 looks at the end alone."""
     log_every: Annotated[int, Field(ge=1)] = 1
-    """Steps between lines in the metrics; figures are means over the steps since the last line."""
+    """Steps between lines in the metrics; figures are means over the steps since the last line. A checkpoint has one."""
 
 
 class SftSettings(Settings):
