@@ -53,7 +53,15 @@ def assert_alike(one: Path, other: Path) -> None:
     for file in ("audit/metrics.jsonl", "data/held_out.jsonl"):
         for x, y in zip(lines(one / file), lines(other / file), strict=True):
             even = abs(x.get("margin", 1)) < 1e-5  # at the start no answer is ahead but by rounding
-            for key in ("loss", *(() if even else ("accuracy",)), "margin", "length_correlation", "tokens", "chosen", "rejected"):
+            for key in (
+                "loss",
+                *(() if even else ("accuracy",)),
+                "margin",
+                "length_correlation",
+                "tokens",
+                "chosen",
+                "rejected",
+            ):
                 same = x.get(key) == y.get(key)
                 assert same or x[key] == pytest.approx(y[key], rel=1e-4, abs=1e-4), (file, key)
 
@@ -121,6 +129,6 @@ def test_a_whole_model_in_parts_is_saved_whole(runs: Path) -> None:
 
 def test_what_needs_whole_weights_is_refused_in_one_line() -> None:
     given = ("method=full", "precompute=false", "optimizer=adamw_8bit", "anchor=0.1")
-    with pytest.raises(BadInput, match="optimizer.*anchor.*precompute") as error:
+    with pytest.raises(BadInput, match=r"optimizer.*anchor.*precompute") as error:
         check_sharded(read_settings("dpo", None, given, "m"))
     assert "\n" not in str(error.value)

@@ -1,6 +1,6 @@
 """What one of two processes does in tests of training over several: DDP, FSDP, and FSDP stopped and taken up again.
 
-    python -m torch.distributed.run --nproc_per_node 2 tests/two_processes.py WORKSPACE EXPORT MODEL KEY=VALUE …
+python -m torch.distributed.run --nproc_per_node 2 tests/two_processes.py WORKSPACE EXPORT MODEL KEY=VALUE …
 """
 
 import json
@@ -58,8 +58,8 @@ def main() -> None:
     running.run(asked("dpo", export, model, workspace, *given, out=workspace / "fsdp"))
     (workspace / f"shards-{PartialState().process_index}.json").write_text(json.dumps(found))
     again = asked("dpo", export, model, workspace, *given, "save_every=2", out=workspace / "again")
+    running.guard = stopping
     with pytest.raises(KeyboardInterrupt):
-        running.guard = stopping
         running.run(again)
     running.guard = GUARD
     running.run(again)

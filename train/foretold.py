@@ -1,7 +1,7 @@
 """A run's memory and time told before it starts, and kept beside what it took; neither can take a run down.
 
-    expected = foretell(ready, device, workspace)        train.estimating.predict_run, from the rows as they are cut
-    rows = keep(expected, ready, recorder, workspace)    for audit/estimate.jsonl; adds to WORKSPACE/estimates.jsonl
+expected = foretell(ready, device, workspace)        train.estimating.predict_run, from the rows as they are cut
+rows = keep(expected, ready, recorder, workspace)    for audit/estimate.jsonl; adds to WORKSPACE/estimates.jsonl
 """
 
 import sys

@@ -8,6 +8,7 @@ from train.finding import quiet
 
 _OURS = ("task_type", "base_model_name_or_path", "inference_mode")
 _NOT_HERE = {
+    "ADALORA": "moves its ranks by calls that no trainer here makes",
     "ADAPTION_PROMPT": "keeps its own attention, which gives no log-probabilities here",
     "MULTITASK_PROMPT_TUNING": "wants a task's number in each row, which an export does not have",
     "POLY": "wants a task's number in each row, which an export does not have",

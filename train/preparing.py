@@ -20,7 +20,7 @@ from train.tasks import Task, task_of
 from train.tokens import Tokens, check_template, template_hash, tokenise
 
 FORMAT = 1
-_APART = {"model", "device", "save_every", "log_every"}  # keys that change no weight
+_APART = {"model", "device", "deepspeed", "save_every", "log_every"}  # keys that change no weight
 
 
 class Asked(NamedTuple):

@@ -57,7 +57,9 @@ def write_run(
     folder.write_text("audit/config.yaml", _config_yaml(ready))
     folder.inputs.update({"export": ready.export.folder.name, "model": ready.settings.model, "base": ready.found.base})
     story = _story(ready, trained, asked, held)
-    story = story._replace(estimate=estimate, worst=worst, texts={one["id"]: texts_of(sources[one["id"]]) for one in worst})
+    story = story._replace(
+        estimate=estimate, worst=worst, texts={one["id"]: texts_of(sources[one["id"]]) for one in worst}
+    )
     write_pages(folder, story)
     return _summary(ready, trained, held, folder.seal().digest), entry(story)
 

@@ -20,6 +20,7 @@ from data.command import progress
 from data.errors import BadInput, ConcordError, Refused
 from data.folder import Folder, check_place, write_folder
 from train.checkpoints import guard, last_whole, open_place, place_of, step_of
+from train.deepspeed_config import check_deepspeed
 from train.devices import is_main, is_out_of_memory, lower, pick_device, precision
 from train.foretold import foretell
 from train.metrics import Recorder, make_anchor, make_callback, stops_after_a_step
@@ -65,6 +66,9 @@ def run(asked: Asked) -> dict[str, Any]:
     out = run_place(asked, settings)
     if is_main():
         check_place(out, replace=asked.force)
+    told = check_deepspeed(settings)
+    if told and is_main():
+        print(told, file=sys.stderr)
     device = pick_device(settings)
     try:
         with taken_over() as sharded:
@@ -242,6 +246,7 @@ def _arguments(settings: Settings, place: Path, save_every: int, validates: bool
         "remove_unused_columns": False,
         "log_level": "error",
         "ddp_find_unused_parameters": False,
+        **({"deepspeed": settings.deepspeed} if settings.deepspeed else {}),
     }
 
 
