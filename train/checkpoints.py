@@ -86,7 +86,7 @@ def is_whole(checkpoint: Path) -> bool:
 
 
 def seal(checkpoint: Path) -> None:
-    """Bring a checkpoint to the disk and say that it is whole; the newest of older ones stays, should this one break."""
+    """Bring a checkpoint to the disk and say that it is whole; of older ones the newest stays, in case."""
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != WHOLE)
     for path in files:
         _flush(path)
