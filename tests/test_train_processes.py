@@ -20,15 +20,22 @@ GIVEN = ("steps=4", "weights=agreement", "soft_labels=true", "warmup=0", "accumu
 FULL = ("steps=4", "weights=agreement", "warmup=0", "accumulation=2")
 
 
-def launch(workspace: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+TORCH = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port")
+ACCELERATE = (
+    *("accelerate.commands.launch", "--use_fsdp", "--num_processes", "2", "--num_machines", "1"),
+    *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port"),
+)
+"""`accelerate launch`, with all said that it would ask or guess."""
+
+
+def launch(workspace: Path, by: tuple[str, ...], *words: str) -> "subprocess.CompletedProcess[str]":
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    two = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(port)]
     here = Path(__file__).parent
     paths = os.pathsep.join([str(here), str(here.parent)])
     return subprocess.run(
-        [sys.executable, *two, *words],
+        [sys.executable, "-m", *by, str(port), *words],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
@@ -72,7 +79,7 @@ def test_two_processes_take_the_steps_that_one_takes(tiny: Path, tmp_path: Path)
     one = asked("reward", folder, tiny, tmp_path, *given, "batch=4", out=tmp_path / "one")
     run(one)
     words = [str(folder), "--model", str(tiny), "--workspace", str(tmp_path), "--out", str(tmp_path / "two")]
-    done = launch(tmp_path, "-m", "train.reward", *words, "--set", *one.given, "batch=2")
+    done = launch(tmp_path, TORCH, "-m", "train.reward", *words, "--set", *one.given, "batch=2")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("digest") == 1  # one process speaks
     assert_alike(tmp_path / "one", tmp_path / "two")
@@ -88,7 +95,7 @@ def runs(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     full = (*FULL, "batch=2", "method=full", "learning_rate=1e-3")
     run(asked("sft", answers, tiny, workspace, *full, out=workspace / "one-full"))
     words = [str(workspace), str(folder), str(tiny), *GIVEN, "batch=1"]
-    done = launch(workspace, str(Path(__file__).parent / "two_processes.py"), *words)
+    done = launch(workspace, ACCELERATE, str(Path(__file__).parent / "two_processes.py"), *words)
     assert done.returncode == 0, done.stderr[-3000:]
     return workspace
 
