@@ -1,6 +1,6 @@
 """What one of two processes does in tests of training over several: DDP, FSDP, and FSDP stopped and taken up again.
 
-python -m torch.distributed.run --nproc_per_node 2 tests/two_processes.py WORKSPACE EXPORT MODEL KEY=VALUE …
+accelerate launch --use_fsdp --num_processes 2 tests/two_processes.py WORKSPACE EXPORT MODEL KEY=VALUE …
 """
 
 import json
@@ -46,8 +46,6 @@ def main() -> None:
     given = sys.argv[4:]
     from accelerate.state import AcceleratorState, PartialState
 
-    running.run(asked("dpo", export, model, workspace, *given, out=workspace / "ddp"))
-    os.environ["ACCELERATE_USE_FSDP"] = "true"
     found: dict[str, Any] = {}
 
     def sharing(trainer: Any) -> None:
@@ -55,6 +53,10 @@ def main() -> None:
         found.update(shapes_of(trainer))
 
     running.share_out = sharing
+    fsdp = os.environ.pop("ACCELERATE_USE_FSDP")  # set by the launcher
+    running.run(asked("dpo", export, model, workspace, *given, out=workspace / "ddp"))
+    assert not found
+    os.environ["ACCELERATE_USE_FSDP"] = fsdp
     running.run(asked("dpo", export, model, workspace, *given, out=workspace / "fsdp"))
     (workspace / f"shards-{PartialState().process_index}.json").write_text(json.dumps(found))
     again = asked("dpo", export, model, workspace, *given, "save_every=2", out=workspace / "again")
