@@ -31,10 +31,9 @@ def add_head(model: Any) -> None:
     former = model.forward
 
     @wraps(type(model).forward)
-    def forward(self: Any, *given: Any, take: Any = None, targets: Any = None, **more: Any) -> Any:
+    def forward(self: Any, *given: Any, take: Any = None, targets: Any = None, width: int = 0, **more: Any) -> Any:
         if take is None:
             return former(*given, **more)
-        width = more["position_ids"].shape[1]
         hidden = self.base_model(*given, **more, use_cache=False).last_hidden_state
         # Adapters that put virtual tokens in front make the sequence longer there.
         hidden = hidden[:, -width:].reshape(-1, hidden.shape[-1])
@@ -151,6 +150,7 @@ def token_logps_of(model: Any, batch: "dict[str, Tensor]", *, shared: bool) -> "
         position_ids=batch["position_ids"],
         take=batch["take"],
         targets=batch["targets"],
+        width=batch["input_ids"].shape[1],
     )
     return found
 

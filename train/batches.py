@@ -116,13 +116,24 @@ def count_tokens(trainer: Any, mask: "Tensor") -> None:
         trainer._metrics["train"]["tokens"] = [trainer._total_train_tokens]
 
 
-def correlation(a: "Tensor", b: "Tensor") -> "Tensor":
-    """Pearson's, in [−1, 1], shape (1,); 0 where either does not vary. Both of shape (n,)."""
-    import torch
+def add_length_correlation(trainer: Any, *, pairs: bool) -> None:
+    """Add how scores follow length, over all rows noted since the last line of metrics, to what that line tells.
 
-    a, b = a.float() - a.float().mean(), b.float() - b.float().mean()
-    spread = torch.sqrt((a * a).sum() * (b * b).sum())
-    return torch.where(spread > 0, (a * b).sum() / spread.clamp(min=1e-12), torch.zeros(())).reshape(1)
+    Args:
+        pairs: rows are pairs, of which margins and differences of length are compared.
+    """
+    from train.pair_metrics import length_correlation
+
+    kept = trainer._metrics["train" if trainer.model.training else "eval"]
+    of = {name: list(kept.get(name, ())) for name in ("chosen_length", "rejected_length", "margin")}
+    if pairs:
+        gaps = [long - short for long, short in zip(of["chosen_length"], of["rejected_length"], strict=True)]
+        found = length_correlation(of["margin"], gaps)
+    else:
+        scores = [*kept.get("chosen_reward", ()), *kept.get("rejected_reward", ())]
+        found = length_correlation(scores, of["chosen_length"] + of["rejected_length"])
+    if found is not None:
+        kept["length_correlation"] = [found]
 
 
 def in_batches(trainer: Any, rows: Sequence[Row], score: Callable[[list[Row]], list[Any]]) -> list[Any]:

@@ -86,7 +86,7 @@ def is_whole(checkpoint: Path) -> bool:
 
 
 def seal(checkpoint: Path) -> None:
-    """Bring a checkpoint to the disk and say that it is whole; older ones go."""
+    """Bring a checkpoint to the disk and say that it is whole; of older ones the newest stays, in case."""
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != WHOLE)
     for path in files:
         _flush(path)
@@ -97,8 +97,11 @@ def seal(checkpoint: Path) -> None:
     unfinished.rename(checkpoint / WHOLE)
     _flush(checkpoint)
     _flush(checkpoint.parent)
-    for other in checkpoint.parent.glob("checkpoint-*"):
-        if -1 < step_of(other) < step_of(checkpoint):
+    former = [one for one in checkpoint.parent.glob("checkpoint-*") if -1 < step_of(one) < step_of(checkpoint)]
+    whole = [one for one in former if (one / WHOLE).is_file()]
+    kept = max(whole, key=step_of, default=None)
+    for other in former:
+        if other != kept:
             shutil.rmtree(other, ignore_errors=True)
 
 

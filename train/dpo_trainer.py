@@ -129,6 +129,8 @@ def _start(trainer: Any, setup: Setup, begin: Callable[..., None]) -> None:
         inner.forward = forward
     add_head(inner)
     trainer.start = None if fresh else kept
+    if trainer.is_deepspeed_enabled:
+        trainer.model.to(trainer.args.device)  # for the reference; DeepSpeed itself moves it later
     _check_layout(trainer)
     if settings.loss != "orpo":
         make_reference(trainer, adapter)

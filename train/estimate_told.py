@@ -113,7 +113,7 @@ def _assumed(length: int, prompt: int | None, task: str, rows: int) -> Lengths:
     if prompt >= length:
         raise BadInput(f"--prompt: {prompt} leaves no token of --length {length} for an answer")
     answer = length - prompt
-    other = 0 if task == "sft" else answer
+    other = 0 if task in ("sft", "kto") else answer
     return Lengths(prompt, answer, other, length, answer, other, rows)
 
 

@@ -176,8 +176,8 @@ def compare(predicted: Estimate, used_bytes: int, seconds: float) -> list[dict[s
     """Rows of what was said beside what was used; `error` is said / used − 1.
 
     Returns:
-        A row a part {part, predicted_bytes}; {part: "peak", predicted_bytes, used_bytes, error}; and, where a time
-        was said, {part: "time", predicted_seconds, used_seconds, error}.
+        A row a part {part, predicted_bytes}; {part: "peak", predicted_bytes, used_bytes, error}; and
+        {part: "time", predicted_seconds, used_seconds, error}, without error where no time was said.
     """
     rows = predicted.rows()
     peak_row: dict[str, Any] = {
@@ -192,6 +192,8 @@ def compare(predicted: Estimate, used_bytes: int, seconds: float) -> list[dict[s
         said = predicted.seconds.middle
         error = round(said / seconds - 1, 4)
         rows.append({"part": "time", "predicted_seconds": round(said, 3), "used_seconds": seconds, "error": error})
+    else:
+        rows.append({"part": "time", "predicted_seconds": None, "used_seconds": seconds})
     return rows
 
 

@@ -27,6 +27,9 @@ def quiet() -> None:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # kernels that a CPU has no use for
     # What the libraries tell each other of their next versions is nothing to people.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft|accelerate)\b")
+    # Of learnt prompts: places are counted from the first token as it is, and TRL's copy of them is taken away.
+    warnings.filterwarnings("ignore", message="Position ids are not supported for parameter efficient tuning")
+    warnings.filterwarnings("ignore", message="Adapter name 'ref' should not be contained")
 
 
 def check_folder(model: str, file: str, lacking: str) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from train.batches import (
     Batch,
+    add_length_correlation,
     column,
-    correlation,
     count_tokens,
     in_batches,
     inputs,
@@ -108,6 +108,10 @@ def _trainer_class() -> Any:
             loss = _loss(self, model, inputs, num_items_in_batch)
             return (loss, {}) if return_outputs else loss
 
+        def log(self, logs: dict[str, float], *given: Any, **more: Any) -> None:
+            add_length_correlation(self, pairs=False)
+            super().log(logs, *given, **more)
+
     return WeightedKtoTrainer
 
 
@@ -133,7 +137,6 @@ def _loss(trainer: Any, model: Any, batch: Batch, total: Any) -> Any:
         trainer,
         kl=ratio,
         accuracy=((rewards > trainer.beta * kl) == good).float(),
-        length_correlation=correlation(rewards.detach(), lengths),
         **{f"chosen_{name}": torch.where(good, value, torch.nan) for name, value in figures.items()},
         **{f"rejected_{name}": torch.where(good, torch.nan, value) for name, value in figures.items()},
     )

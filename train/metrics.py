@@ -130,6 +130,9 @@ def make_callback(recorder: Recorder, progress: Callable[[int], None]) -> Any:
             if recorder.stopped:
                 control.should_save = True
                 control.should_training_stop = True
+            if control.should_save:
+                # What a line is the mean of must not be cut in two by a checkpoint: it ends there.
+                control.should_log = True
 
     return Follow()
 

@@ -1,6 +1,7 @@
 """What a run tells of its pairs between two logs: sums over every pair seen, so exact for any batches and devices."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -81,12 +82,31 @@ def told(sums: list[float], *, reference: bool) -> dict[str, float]:
     made |= {name: s[name] / n for name in (*names, "rejected_length")}
     if not reference:
         del made["kl"]
-    gap = (s["chosen_length"] - s["rejected_length"]) / n
-    spread = (s["margin2"] / n - made["margin"] ** 2) * (s["gap2"] / n - gap**2)
-    # Fewer than three pairs always lie on a line; a tiny spread is rounding.
-    if n >= 3 and spread > 1e-12:
-        made["length_correlation"] = (s["margin_gap"] / n - made["margin"] * gap) / math.sqrt(spread)
-    return made
+    margin, gap = s["chosen_reward"] - s["rejected_reward"], s["chosen_length"] - s["rejected_length"]
+    follows = correlation_of_sums(n, margin, gap, s["margin2"], s["gap2"], s["margin_gap"])
+    return made if follows is None else {**made, "length_correlation": follows}
+
+
+def correlation_of_sums(n: float, a: float, b: float, a2: float, b2: float, ab: float) -> float | None:
+    """Pearson's correlation out of Σ a, Σ b, Σ a², Σ b² and Σ ab over n items; None where it means nothing.
+
+    Fewer than three items always lie on a line, and a tiny spread is rounding.
+    """
+    spread = (a2 / n - (a / n) ** 2) * (b2 / n - (b / n) ** 2) if n >= 3 else 0.0
+    return (ab / n - a / n * b / n) / math.sqrt(spread) if spread > 1e-12 else None
+
+
+def length_correlation(scores: Sequence[float], lengths: Sequence[float]) -> float | None:
+    """How scores follow length over all that a line of metrics tells of, in [−1, 1].
+
+    Args:
+        scores: of each pair the margin (score of the chosen less that of the rejected answer); or of each answer its
+            score, where answers stand alone.
+        lengths: of each pair the difference of tokens, in the same order; or of each answer its tokens.
+    """
+    products = [x * y for x, y in zip(scores, lengths, strict=True)]
+    squares = (sum(x * x for x in scores), sum(y * y for y in lengths))
+    return correlation_of_sums(len(scores), sum(scores), sum(lengths), *squares, sum(products))
 
 
 def overall_loss(sums: list[float]) -> float | None:

@@ -7,6 +7,14 @@ from data.errors import nearest, one_line
 from train.finding import quiet
 
 _OURS = ("task_type", "base_model_name_or_path", "inference_mode")
+_NOT_HERE = {
+    "ADALORA": "moves its ranks by calls that no trainer here makes",
+    "ADAPTION_PROMPT": "keeps its own attention, which gives no log-probabilities here",
+    "MULTITASK_PROMPT_TUNING": "wants a task's number in each row, which an export does not have",
+    "POLY": "wants a task's number in each row, which an export does not have",
+    "XLORA": "mixes adapters that must be there already",
+}
+"""Methods that cannot be trained on preferences, and why."""
 
 
 def peft_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -23,6 +31,9 @@ def peft_problems(given: Mapping[str, Any]) -> Iterator[str]:
             f"'{one_line(name, 40)}' is none of {', '.join(sorted(kinds))}" if name else "needed, such as IA3 or LOHA"
         )
         yield f"peft.peft_type: {told}{nearest(name.upper(), kinds)}"
+        return
+    if name.upper() in _NOT_HERE:
+        yield f"peft.peft_type: {name.upper()} {_NOT_HERE[name.upper()]}; take lora, or another of PEFT's"
         return
     known = {field.name for field in dataclasses.fields(kinds[name.upper()])} - {*_OURS, "peft_type"}
     unknown = [key for key in given if key != "peft_type" and key not in known]

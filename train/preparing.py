@@ -20,7 +20,7 @@ from train.tasks import Task, task_of
 from train.tokens import Tokens, check_template, template_hash, tokenise
 
 FORMAT = 1
-_APART = {"model", "device", "save_every", "log_every"}  # keys that change no weight
+_APART = {"model", "device", "deepspeed", "save_every", "log_every"}  # keys that change no weight
 
 
 class Asked(NamedTuple):
@@ -74,8 +74,11 @@ def place_of(asked: Asked, settings: Settings) -> Path:
     return asked.out or asked.workspace / "runs" / f"{asked.task}-{asked.export.resolve().name}-{name}"
 
 
-def prepare(asked: Asked, settings: Settings, device: str) -> Ready:
+def prepare(asked: Asked, settings: Settings, device: str, *, sharded: bool = False) -> Ready:
     """Read, prove and tokenise.
+
+    Args:
+        sharded: weights are shared out over processes (train.sharding).
 
     Raises:
         NotThere, BadInput, Refused: in one line, whatever is wrong with export, model or rows.
@@ -90,6 +93,7 @@ def prepare(asked: Asked, settings: Settings, device: str) -> Ready:
     rows, looked = _rows(export, tokenizer, settings, Limits(task, settings.length))
     with progress("hashing the model") as step:
         config = _config(asked.task, settings, export, found, device) | {"template": template_hash(tokenizer)}
+        config |= {"sharded": True} if sharded else {}
         step(1)
     out = place_of(asked, settings)
     return Ready(task, settings, out, export, tokenizer, found, rows, looked, config)

@@ -13,8 +13,8 @@ from typing import Any
 
 from train.batches import (
     Batch,
+    add_length_correlation,
     column,
-    correlation,
     count_tokens,
     in_batches,
     inputs,
@@ -93,6 +93,10 @@ def _trainer_class() -> Any:
             loss = _loss(self, model, inputs, num_items_in_batch)
             return (loss, {}) if return_outputs else loss
 
+        def log(self, logs: dict[str, float], *given: Any, **more: Any) -> None:
+            add_length_correlation(self, pairs=True)
+            super().log(logs, *given, **more)
+
     return WeightedRewardTrainer
 
 
@@ -113,7 +117,6 @@ def _loss(trainer: Any, model: Any, batch: Batch, total: Any) -> Any:
         rejected_reward=rejected,
         chosen_length=lengths[0],
         rejected_length=lengths[1],
-        length_correlation=correlation(scores.detach(), batch["lengths"]),
     )
     return step_share(trainer, losses, batch["weight"], total)
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from data.folder import Folder
 from train.exports import Answer, Pair
 from train.finding import ADAPTER
+from train.foretold import keep
 from train.looking import totals
+from train.plan import Estimate
 from train.preparing import Asked, Ready
 from train.rows import Row
 from train.run_story import BETTER, RunStory
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 
 
-def write_run(folder: Folder, ready: Ready, trained: "Trained", asked: Asked) -> tuple[dict[str, Any], Any]:
+def write_run(
+    folder: Folder, ready: Ready, trained: "Trained", asked: Asked, expected: Estimate | None
+) -> tuple[dict[str, Any], Any]:
     """Write everything into a folder that is open; returns the run's summary, and its line for the experiment log."""
     from train.experiment_log import entry
     from train.metrics import finite
@@ -47,10 +51,15 @@ def write_run(folder: Folder, ready: Ready, trained: "Trained", asked: Asked) ->
     folder.write("audit/worst.jsonl", worst)
     folder.write("audit/ask_again.jsonl", ask_again(worst, sources))
     folder.write("audit/warnings.jsonl", (one._asdict() for one in recorder.warnings))
+    estimate = keep(expected, ready, recorder, asked.workspace)
+    if estimate:
+        folder.write("audit/estimate.jsonl", estimate)
     folder.write_text("audit/config.yaml", _config_yaml(ready))
     folder.inputs.update({"export": ready.export.folder.name, "model": ready.settings.model, "base": ready.found.base})
     story = _story(ready, trained, asked, held)
-    story = story._replace(worst=worst, texts={one["id"]: texts_of(sources[one["id"]]) for one in worst})
+    story = story._replace(
+        estimate=estimate, worst=worst, texts={one["id"]: texts_of(sources[one["id"]]) for one in worst}
+    )
     write_pages(folder, story)
     return _summary(ready, trained, held, folder.seal().digest), entry(story)
 

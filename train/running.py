@@ -7,6 +7,7 @@ out of disk goes on from its last whole checkpoint when it is started again, and
 float32). Each task brings `make_trainer(setup)` and `score_rows(trainer, rows)`.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -19,12 +20,15 @@ from data.command import progress
 from data.errors import BadInput, ConcordError, Refused
 from data.folder import Folder, check_place, write_folder
 from train.checkpoints import guard, last_whole, open_place, place_of, step_of
+from train.deepspeed_config import check_deepspeed
 from train.devices import is_main, is_out_of_memory, lower, pick_device, precision
+from train.foretold import foretell
 from train.metrics import Recorder, make_anchor, make_callback, stops_after_a_step
 from train.preparing import Asked, Ready, prepare, settings_of
 from train.preparing import place_of as run_place
 from train.rows import Row, Setup
 from train.settings import Settings
+from train.sharding import check_sharded, share_out, taken_over, whole_state
 
 TRAINERS = {
     "sft": "train.sft_trainer",
@@ -62,9 +66,15 @@ def run(asked: Asked) -> dict[str, Any]:
     out = run_place(asked, settings)
     if is_main():
         check_place(out, replace=asked.force)
+    told = check_deepspeed(settings)
+    if told and is_main():
+        print(told, file=sys.stderr)
     device = pick_device(settings)
     try:
-        return _run(asked, prepare(asked, settings, device), device)
+        with taken_over() as sharded:
+            if sharded:
+                check_sharded(settings)
+            return _run(asked, prepare(asked, settings, device, sharded=sharded), device)
     except (ConcordError, KeyboardInterrupt) as error:
         if is_main():
             _log_failure(asked, settings, out, error)
@@ -79,12 +89,13 @@ def _run(asked: Asked, ready: Ready, device: str) -> dict[str, Any]:
     opened = write_folder(ready.out, f"{asked.task} run", ready.config, replace=asked.force) if main else nullcontext()
     with opened as folder:
         last = _opened(place, ready, asked)
+        expected = foretell(ready, "cuda" if device == "cuda" else "cpu", asked.workspace) if main else None
         trained = train(ready, place, last, device)
         summary: dict[str, Any] = {}
         line: Any = None
         if main:
             assert isinstance(folder, Folder)
-            summary, line = write_run(folder, ready, trained, asked)
+            summary, line = write_run(folder, ready, trained, asked, expected)
     if main:
         shutil.rmtree(place, ignore_errors=True)
         _log(asked, line)
@@ -124,6 +135,8 @@ def train(ready: Ready, place: Path, last: Path | None, device: str) -> Trained:
             with kept_precision(model):
                 trainer = task.make_trainer(setup)
             _without_bars(trainer)
+            if ready.config.get("sharded"):
+                share_out(trainer)
             guard(trainer, place, is_main())
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         if recorder.stopped:
@@ -142,7 +155,9 @@ def train(ready: Ready, place: Path, last: Path | None, device: str) -> Trained:
 
 def _gathered(trainer: Any) -> dict[str, Any] | None:
     """The weights of a model that is shared out over processes; every process has to take part."""
-    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+    if getattr(trainer, "shared_out", False):
+        return whole_state(trainer.model, adapter=hasattr(trainer.model, "peft_config"))
+    if not trainer.is_deepspeed_enabled:
         return None
     state: dict[str, Any] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     return state
@@ -161,7 +176,8 @@ def _tell(text: str) -> None:
 
 def _steps(settings: Settings, rows: int) -> int:
     """Steps the whole run takes, for the progress bar."""
-    each = -(-rows // (settings.batch * settings.accumulation))
+    processes = int(os.environ.get("WORLD_SIZE") or 1)
+    each = -(-rows // (settings.batch * settings.accumulation * processes))
     return settings.steps or max(1, round(settings.epochs * each))
 
 
@@ -194,11 +210,12 @@ def _setup(ready: Ready, model: Any, tokenizer: Any, place: Path, device: str, c
     settings = ready.settings
     if settings.anchor:
         callbacks = [*callbacks, make_anchor(settings.anchor)]
-    arguments = _arguments(settings, place, bool(ready.rows["validation"])) | precision(settings, device)
+    every = settings.save_every or max(1, -(-_steps(settings, len(ready.rows["train"])) // 10))
+    arguments = _arguments(settings, place, every, bool(ready.rows["validation"])) | precision(settings, device)
     return Setup(settings, model, tokenizer, ready.rows["train"], ready.rows["validation"], arguments, callbacks)
 
 
-def _arguments(settings: Settings, place: Path, validates: bool) -> dict[str, Any]:
+def _arguments(settings: Settings, place: Path, save_every: int, validates: bool) -> dict[str, Any]:
     """For TrainingArguments; what is not named has transformers' default."""
     schedule = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
     return {
@@ -216,8 +233,8 @@ def _arguments(settings: Settings, place: Path, validates: bool) -> dict[str, An
         "max_grad_norm": settings.max_grad_norm,
         "seed": settings.seed,
         "data_seed": settings.seed,
-        "save_strategy": "steps" if settings.save_every else "no",
-        "save_steps": settings.save_every or 1,
+        "save_strategy": "steps",
+        "save_steps": save_every,
         "eval_strategy": "steps" if settings.eval_every and validates else "no",
         "eval_steps": settings.eval_every or 1,
         "prediction_loss_only": True,
@@ -229,6 +246,7 @@ def _arguments(settings: Settings, place: Path, validates: bool) -> dict[str, An
         "remove_unused_columns": False,
         "log_level": "error",
         "ddp_find_unused_parameters": False,
+        **({"deepspeed": settings.deepspeed} if settings.deepspeed else {}),
     }
 
 

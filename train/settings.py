@@ -88,12 +88,14 @@ class Settings(_Settings):
     """Pull of each weight towards where it started (L2), against forgetting; for method full."""
     weights: Literal["agreement", "none"] = "none"
     """Rows weigh as their evidence does (the export's column weight), or all alike."""
+    deepspeed: str = ""
+    """A file of DeepSpeed's own, for `accelerate launch`; held against these settings, and not run by any test."""
     save_every: Annotated[int, Field(ge=0)] = 0
-    """Steps between checkpoints; 0 keeps only the end."""
+    """Steps between checkpoints; 0 makes ten in a run. The two newest that are whole are kept until the run's end."""
     eval_every: Annotated[int, Field(ge=0)] = 0
     """Steps between looks at the validation split; 0 looks at the end alone."""
     log_every: Annotated[int, Field(ge=1)] = 1
-    """Steps between lines in the metrics; figures are means over the steps since the last line."""
+    """Steps between lines in the metrics; figures are means over the steps since the last one. A checkpoint has one."""
 
 
 class SftSettings(Settings):
@@ -228,6 +230,10 @@ def _together(made: Settings) -> Iterator[str]:
         yield from peft_problems(made.peft)
     elif made.peft:
         yield "peft: read where method is peft alone"
+    if made.deepspeed:
+        from train.deepspeed_config import deepspeed_problems
+
+        yield from deepspeed_problems(made)
     if made.device == "cpu" and made.optimizer.startswith("paged"):
         yield "optimizer: paged ones want a GPU; take adamw_torch or adamw_8bit"
     if made.device == "cpu" and made.dtype == "float16":
