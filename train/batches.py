@@ -149,3 +149,37 @@ def in_batches(trainer: Any, rows: Sequence[Row], score: Callable[[list[Row]], l
             found += score(list(rows[at : at + size]))
     trainer.model.train(was)
     return found
+
+
+def weighted(base: Any, loss: Callable[[Any, Any, Batch, Any], Any], pairs: bool | None = None) -> Any:
+    """One of TRL's trainer classes that takes row numbers (see `numbered`), and `loss` in place of its own.
+
+    Args:
+        loss: from trainer, model, batch and the step's whole weight to the batch's share of the step's loss.
+        pairs: whether lengths are correlated over pairs or over answers; None where scores have no length to follow.
+    """
+
+    class Weighted(base):  # type: ignore[misc]  # TRL's has no types
+        loss_is_scaled_for_ga = True
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+        def create_model_card(self, *_: Any, **__: Any) -> None:
+            """The run's own card is written with its folder."""
+
+        def _get_num_items_in_batch(self, batch_samples: list[Batch], device: Any) -> Any:
+            return step_weight(self, batch_samples, device) if batch_samples else None
+
+        def compute_loss(
+            self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            made = loss(self, model, inputs, num_items_in_batch)
+            return (made, {}) if return_outputs else made
+
+        def log(self, logs: dict[str, float], *given: Any, **more: Any) -> None:
+            if pairs is not None:
+                add_length_correlation(self, pairs=pairs)
+            super().log(logs, *given, **more)
+
+    return Weighted

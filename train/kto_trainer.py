@@ -8,13 +8,11 @@ arXiv 2408.06266). With w = 1 it is TRL's.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from importlib import import_module
 from typing import Any
 
 from train.batches import (
     Batch,
-    add_length_correlation,
     column,
     count_tokens,
     in_batches,
@@ -23,7 +21,7 @@ from train.batches import (
     note,
     numbered,
     step_share,
-    step_weight,
+    weighted,
 )
 from train.rows import Row, Setup
 from train.settings import KtoSettings
@@ -51,7 +49,7 @@ def make_trainer(setup: Setup) -> Any:
         "train_sampling_strategy": "sequential",
         **setup.arguments,
     }
-    trainer = _trainer_class()(
+    trainer = weighted(_trl().KTOTrainer, _loss, pairs=False)(
         model=setup.model,
         args=_trl().KTOConfig(**arguments),
         processing_class=setup.tokenizer,
@@ -84,35 +82,6 @@ def _kl_inputs(rows: Sequence[Row], others: Sequence[Row], pad: int, length: int
 
 def _trl() -> Any:
     return import_module("trl")  # it has no types that a checker could follow
-
-
-@cache
-def _trainer_class() -> Any:
-    class WeightedKtoTrainer(_trl().KTOTrainer):  # type: ignore[misc]  # TRL's has no types
-        """Takes row numbers; weighs rows; writes no card of its own."""
-
-        loss_is_scaled_for_ga = True
-
-        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-            return dataset
-
-        def create_model_card(self, *_: Any, **__: Any) -> None:
-            """The run's own card is written with its folder."""
-
-        def _get_num_items_in_batch(self, batch_samples: list[Batch], device: Any) -> Any:
-            return step_weight(self, batch_samples, device) if batch_samples else None
-
-        def compute_loss(
-            self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            loss = _loss(self, model, inputs, num_items_in_batch)
-            return (loss, {}) if return_outputs else loss
-
-        def log(self, logs: dict[str, float], *given: Any, **more: Any) -> None:
-            add_length_correlation(self, pairs=False)
-            super().log(logs, *given, **more)
-
-    return WeightedKtoTrainer
 
 
 def _loss(trainer: Any, model: Any, batch: Batch, total: Any) -> Any:

@@ -7,13 +7,11 @@ the chosen answer. With p = 1, w = 1 and no margin it is TRL's.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from importlib import import_module
 from typing import Any
 
 from train.batches import (
     Batch,
-    add_length_correlation,
     column,
     count_tokens,
     in_batches,
@@ -21,7 +19,7 @@ from train.batches import (
     note,
     numbered,
     step_share,
-    step_weight,
+    weighted,
 )
 from train.exports import Pair
 from train.rows import Row, Setup
@@ -39,7 +37,7 @@ def make_trainer(setup: Setup) -> Any:
 
     dropout = settings.method in ("lora", "qlora") and settings.lora.dropout > 0
     arguments: Any = {"max_length": None, "disable_dropout": not dropout, **setup.arguments}
-    trainer = _trainer_class()(
+    trainer = weighted(_trl().RewardTrainer, _loss, pairs=True)(
         model=setup.model,
         args=_trl().RewardConfig(**arguments),
         processing_class=setup.tokenizer,
@@ -68,36 +66,6 @@ def batch_of(rows: Sequence[Row], pad: int, settings: RewardSettings) -> Batch:
 
 def _trl() -> Any:
     return import_module("trl")  # it has no types that a checker could follow
-
-
-@cache
-def _trainer_class() -> Any:
-    class WeightedRewardTrainer(_trl().RewardTrainer):  # type: ignore[misc]  # TRL's has no types
-        """Takes row numbers; has weights and soft labels; writes no card of its own."""
-
-        loss_is_scaled_for_ga = True
-        centring = 0.0
-
-        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-            return dataset
-
-        def create_model_card(self, *_: Any, **__: Any) -> None:
-            """The run's own card is written with its folder."""
-
-        def _get_num_items_in_batch(self, batch_samples: list[Batch], device: Any) -> Any:
-            return step_weight(self, batch_samples, device) if batch_samples else None
-
-        def compute_loss(
-            self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            loss = _loss(self, model, inputs, num_items_in_batch)
-            return (loss, {}) if return_outputs else loss
-
-        def log(self, logs: dict[str, float], *given: Any, **more: Any) -> None:
-            add_length_correlation(self, pairs=True)
-            super().log(logs, *given, **more)
-
-    return WeightedRewardTrainer
 
 
 def _loss(trainer: Any, model: Any, batch: Batch, total: Any) -> Any:

@@ -5,7 +5,6 @@ does. With w = 1 it is TRL's.
 """
 
 from collections.abc import Sequence
-from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -20,7 +19,7 @@ from train.batches import (
     numbered,
     padded,
     step_share,
-    step_weight,
+    weighted,
 )
 from train.rows import Row, Setup
 from train.settings import SftSettings
@@ -36,7 +35,7 @@ def make_trainer(setup: Setup) -> Any:
         return batch_of(rows, pad, answers_only=settings.answers_only)
 
     arguments: Any = {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}, **setup.arguments}
-    return _trainer_class()(
+    return weighted(_trl().SFTTrainer, _loss)(
         model=setup.model,
         args=_trl().SFTConfig(**arguments),
         processing_class=setup.tokenizer,
@@ -57,31 +56,6 @@ def batch_of(rows: Sequence[Row], pad: int, *, answers_only: bool) -> Batch:
 
 def _trl() -> Any:
     return import_module("trl")  # it has no types that a checker could follow
-
-
-@cache
-def _trainer_class() -> Any:
-    class WeightedSftTrainer(_trl().SFTTrainer):  # type: ignore[misc]  # TRL's has no types
-        """Takes row numbers; weighs rows; writes no card of its own."""
-
-        loss_is_scaled_for_ga = True
-
-        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-            return dataset
-
-        def create_model_card(self, *_: Any, **__: Any) -> None:
-            """The run's own card is written with its folder."""
-
-        def _get_num_items_in_batch(self, batch_samples: list[Batch], device: Any) -> Any:
-            return step_weight(self, batch_samples, device) if batch_samples else None
-
-        def compute_loss(
-            self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            loss = _loss(self, model, inputs, num_items_in_batch)
-            return (loss, {}) if return_outputs else loss
-
-    return WeightedSftTrainer
 
 
 def _loss(trainer: Any, model: Any, batch: Batch, total: Any) -> Any:
