@@ -367,6 +367,20 @@ def test_rows_that_preflight_would_lose_refuse_the_run_and_are_left_out_where_al
     assert [(x["id"], x["fate"]) for x in listed] == [("p50", "dropped"), ("p51", "no signal")]
 
 
+def test_trl_is_told_its_precision_and_checkpointing(tiny: Path) -> None:
+    """Where nothing is said TRL turns both on, which a CPU is slow with."""
+    from trl import DPOConfig, RewardConfig, SFTConfig
+
+    from train.devices import precision
+    from train.settings import read_settings
+
+    settings = read_settings("dpo", None, [], str(tiny))
+    for kind in (DPOConfig, RewardConfig, SFTConfig):
+        made = kind(output_dir="out", report_to=[], **precision(settings, "cpu"))
+        assert (made.bf16, made.fp16, made.use_cpu) == (False, False, True)
+        assert not made.activation_checkpointing
+
+
 def test_a_place_that_is_taken_is_told_first(whole: tuple[Path, Path], tiny: Path) -> None:
     folder, done = whole
     with pytest.raises(Refused, match="is there already"):
