@@ -64,8 +64,8 @@ class Line:
         words = shlex.split(typed, comments=True)
         self.module, *self.argv = words[words.index("-m") + 1 :]
         self.launched = words[0] == "accelerate"
-        self.needs = "# needs " in typed or self.launched
-        said = re.search(r"# ends with ([\d, or]+)$", typed)
+        self.needs = bool(re.search(r"# (?:needs|需要) ", typed)) or self.launched
+        said = re.search(r"# (?:ends with|结束时为) (.+)$", typed)
         self.statuses = {int(one) for one in re.findall(r"\d+", said[1])} if said else {0}
 
     def __eq__(self, other: object) -> bool:
