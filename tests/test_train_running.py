@@ -367,6 +367,20 @@ def test_rows_that_preflight_would_lose_refuse_the_run_and_are_left_out_where_al
     assert [(x["id"], x["fate"]) for x in listed] == [("p50", "dropped"), ("p51", "no signal")]
 
 
+@pytest.mark.parametrize("task", ["sft", "reward", "dpo"])
+def test_an_adapter_on_four_bits_is_trained_in_float32(task: str, tiny: Path, tmp_path: Path) -> None:
+    """TRL turns it to bfloat16, in which a step smaller than 1/256 of a weight is none."""
+    from safetensors.torch import load_file
+
+    done = tmp_path / "done"
+    folder = export(tmp_path / "exports" / "rows", task, held_out=0)
+    run(asked(task, folder, tiny, tmp_path, "method=qlora", "steps=1", out=done))
+    weights = load_file(done / "model" / "adapter_model.safetensors")
+    for name, one in weights.items():
+        assert str(one.dtype) == "torch.float32", name
+    assert any(bool((one != one.bfloat16().float()).any()) for one in weights.values())
+
+
 def test_trl_is_told_its_precision_and_checkpointing(tiny: Path) -> None:
     """Where nothing is said TRL turns both on, which a CPU is slow with."""
     from trl import DPOConfig, RewardConfig, SFTConfig
