@@ -54,6 +54,12 @@ QUICK = {
     "train.generate": ["--limit", "3", "--max-tokens", "4", "--keep-cut"],
     "train.merge": ["--texts", "3"],
 }  # so that the whole page takes seconds
+WRITERS = (
+    ("evaluate", "evaluate_run"),
+    ("gate", "gate_run"),
+    ("generate", "generating"),
+    ("influence", "influence_run"),
+)
 ELSEWHERE = {"--both-orders", "--model", "--base-url", "--tasks", "--num", "--use"}
 
 
@@ -369,7 +375,7 @@ def test_every_line_of_the_page_runs_in_its_order(
 
 @BOTH
 def test_files_that_commands_say_they_write_are_named_with_them(name: str) -> None:
-    for command, module in (("evaluate", "evaluate_run"), ("gate", "gate_run"), ("generate", "generating")):
+    for command, module in WRITERS:
         source = text(f"train/{module}.py")
         written = set(re.findall(r'folder\.write(?:_text)?\("((?:data|audit)/[\w.]+)"', source))
         assert written
