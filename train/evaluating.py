@@ -38,6 +38,8 @@ class Asked(NamedTuple):
     unverified: bool = False
     wants_answers: bool = False
     """Answers to the export's prompts, for people or judges to compare."""
+    bundled: bool = False
+    """The bundled regression set, where no other is named and the run gives answers."""
 
 
 class Prepared(NamedTuple):
@@ -69,6 +71,10 @@ def prepare(asked: Asked) -> Prepared:
     against = side_of(asked.against, run, by_token=asked.by_token)
     scorer = side_of(asked.reward_model) if asked.reward_model else None
     _check(asked, run, scorer)
+    if asked.bundled and asked.regression is None and not run.scores:
+        from train.regression import BUNDLED
+
+        asked = asked._replace(regression=BUNDLED)
     export = read_export(_export_of(asked, run), unverified=asked.unverified)
     if run.scores and export.kind != "pairs":
         raise BadInput(f"{run.name} is a reward model and needs pairs; {export.folder} holds single answers")
