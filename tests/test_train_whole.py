@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -15,13 +16,15 @@ import pytest
 from conftest import ROOT
 from fake import fake_server
 from made import add, project_id
-from training import lines
+from training import export, lines
 
 from annotate import answers, assign
+from data.errors import BadInput
 from data.folder import write_folder
 from data.manifest import read_manifest, verify_folder
 from data.store import open_store
 from train.contests import Key, read_key
+from train.loading import open_model
 
 TASKS = ROOT / "data" / "sample" / "judged" / "tasks.jsonl"
 RECIPE = ROOT / "data" / "sample" / "export.yaml"
@@ -92,8 +95,8 @@ class There(NamedTuple):
 
     def evaluate(self, how: Any, name: str, out: str, *words: Any) -> dict[str, Any]:
         """Against the model it started from, on the rows that nobody trained on."""
-        export, place = self.folder / "exports" / "part", self.folder / "evaluations" / out
-        flags = ("--against", self.tiny, "--export", export, "--out", place)
+        held, place = self.folder / "exports" / "part", self.folder / "evaluations" / out
+        flags = ("--against", self.tiny, "--export", held, "--out", place)
         summary: dict[str, Any] = how("train.evaluate", self.run(name), *flags, *words)
         return summary
 
@@ -101,10 +104,10 @@ class There(NamedTuple):
         return self.type("train.gate", self.run(name), "--contract", contract, status=status)
 
 
-def exchanged(export: Path, out: Path) -> None:
+def exchanged(of: Path, out: Path) -> None:
     """The same pairs with chosen and rejected the other way round: what a bad export would teach."""
-    with write_folder(out, "export", {"of": read_manifest(export).digest, "exchanged": True}) as made:
-        for path in sorted((export / "data").glob("*.jsonl")):
+    with write_folder(out, "export", {"of": read_manifest(of).digest, "exchanged": True}) as made:
+        for path in sorted((of / "data").glob("*.jsonl")):
             rows = lines(path)
             made.write(f"data/{path.name}", [{**r, "chosen": r["rejected"], "rejected": r["chosen"]} for r in rows])
 
@@ -118,10 +121,10 @@ def there(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> There:
     made.contract.write_text(KEPT)
     (folder / "part.jsonl").write_bytes(b"".join(TASKS.read_bytes().splitlines(keepends=True)[:PART]))
     made.type("annotate.load", folder / "part.jsonl", "--project", "part")
-    export = folder / "exports" / "part"
-    splits = ("--splits", "45,5,50", "--out", export)
+    part = folder / "exports" / "part"
+    splits = ("--splits", "45,5,50", "--out", part)
     made.type("curate.export", "--project", "part", "--recipe", RECIPE, *splits)
-    exchanged(export, folder / "exports" / "exchanged")
+    exchanged(part, folder / "exports" / "exchanged")
     for how, name, of, seed in (
         (made.type, "first", "part", 0),
         (made.call, "second", "part", 1),
@@ -219,3 +222,65 @@ def _people_judge(store_url: str, key: Key, *, of: int) -> int:
         store.change(partial(hand_in, answer={"verdict": "answered", "choice": choice}))
     store.close()
     return won
+
+
+NO_TORCH = """
+import json, sys
+from importlib import import_module
+from data.errors import exit_status
+
+ends = [exit_status(lambda: import_module(module).main(words)) for module, *words in json.loads(sys.argv[1])]
+print(json.dumps([ends, sorted({"torch", "transformers", "peft", "trl"} & set(sys.modules))]))
+"""
+
+
+def test_what_files_alone_show_to_be_wrong_is_refused_before_torch_is_imported(tiny: Path, tmp_path: Path) -> None:
+    pairs = export(tmp_path / "pairs", rows=4)
+    changed = export(tmp_path / "changed", rows=4)
+    (changed / "data" / "train.jsonl").write_text("{}\n")
+    columns = tmp_path / "columns"
+    (columns / "data").mkdir(parents=True)
+    (columns / "data" / "train.jsonl").write_text('{"question": "?"}\n')
+    bare, silent = (Path(shutil.copytree(tiny, tmp_path / name)) for name in ("bare", "silent"))
+    (bare / "tokenizer_config.json").unlink()
+    (silent / "chat_template.jinja").unlink()
+    hostile = "\x1b[31m/../\n.;rm -rf"
+    wrong = [
+        (["--model", tiny, "--out", tmp_path / "a"], changed, "is not as it was written"),
+        (["--model", tiny, "--unverified", "--out", tmp_path / "b"], columns, "no columns prompt, chosen, rejected"),
+        (["--model", bare, "--out", tmp_path / "c"], pairs, "has no tokenizer"),
+        (["--model", silent, "--out", tmp_path / "d"], pairs, "has no chat template"),
+        (["--model", tiny, "--out", tmp_path / "e", "--set", "learning_rat=1", "nonsense"], pairs, "2 problems"),
+        (["--model", tiny, "--out", tiny], pairs, "there already"),
+        (["--model", hostile, "--out", tmp_path / "f"], pairs, "is not there"),
+        (["--model", tiny, "--out", tmp_path / "g"], tmp_path / "nowhere", "is not there"),
+    ]
+    tasks = ("train.reward", "train.dpo")
+    typed = [[task, str(at), *map(str, words)] for task in tasks for words, at, _ in wrong]
+    typed += [
+        ["train.evaluate", str(tiny), "--against", str(bare), "--export", str(pairs), "--out", str(tmp_path / "h")],
+        ["train.generate", str(silent), "--prompts", str(tmp_path / "x.jsonl"), "--out", str(tmp_path / "i")],
+        ["train.release", str(tmp_path / "nowhere")],
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", NO_TORCH, json.dumps(typed)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    ends, imported = json.loads(done.stdout)
+    told = done.stderr.splitlines()
+    assert imported == []
+    assert ends == [2] * len(typed)
+    assert len(told) == len(typed)  # one line each
+    assert "\x1b" not in done.stderr
+    for one, (_, _, part) in zip(told, wrong * len(tasks), strict=False):
+        assert part in one
+    assert ["has no tokenizer" in told[-3], "has no chat template" in told[-2]] == [True, True]
+
+
+def test_weights_that_are_cut_short_are_said_in_one_line(tiny: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(tiny, tmp_path / "broken"))
+    whole = (tiny / "model.safetensors").read_bytes()
+    (broken / "model.safetensors").write_bytes(whole[:5000])
+    with pytest.raises(BadInput, match=r"broken cannot be read as a model: .*deserializing") as raised:
+        open_model(str(broken))
+    assert "\n" not in str(raised.value)
