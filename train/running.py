@@ -22,6 +22,7 @@ from data.folder import Folder, check_place, write_folder
 from train.checkpoints import guard, last_whole, open_place, place_of, step_of
 from train.deepspeed_config import check_deepspeed
 from train.devices import is_main, is_out_of_memory, lower, precision
+from train.estimating import Device
 from train.foretold import foretell
 from train.metrics import Recorder, make_anchor, make_callback, stops_after_a_step
 from train.preparing import Asked, Ready, prepare, settings_of
@@ -88,7 +89,7 @@ def _run(asked: Asked, ready: Ready) -> dict[str, Any]:
     opened = write_folder(ready.out, f"{asked.task} run", ready.config, replace=asked.force) if main else nullcontext()
     with opened as folder:
         last = _opened(place, ready, asked)
-        device = "cuda" if ready.config["device"] == "cuda" else "cpu"
+        device: Device = "cuda" if ready.config["device"] == "cuda" else "cpu"
         expected = foretell(ready, device, asked.workspace) if main else None
         trained = train(ready, place, last)
         summary: dict[str, Any] = {}
