@@ -49,6 +49,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "gate": (["gate", "--sims", "1000"], ["gate"]),
     "win_rates": (["win_rates", "--sims", "60"], ["win_rates"]),
     "dpo_speed": (["dpo_speed", "--pairs", "16", "--repeats", "1"], ["dpo_speed"]),
+    "learns": (["learns"], ["learns", "--real", "../shared/real"]),
     "infer": (["infer", "--rounds", "2", "--singles", "5", "--texts", "10"], ["infer"]),
     "gated": (["gated"], ["gated"]),
     "influence": (["influence", "--seeds", "2"], ["influence"]),

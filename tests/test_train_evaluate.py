@@ -99,8 +99,9 @@ def reward(there: Path, tiny: Path, held: Path) -> Path:
 
 
 def evaluated(capsys: pytest.CaptureFixture[str], *words: str) -> Evaluated:
-    """The summary of a run of the command."""
-    assert command.main([*words, "--json"]) == 0
+    """The summary of a run of the command; the regression set is asked where a test names one."""
+    quick = [] if "--regression" in words else ["--no-regression"]
+    assert command.main([*words, *quick, "--json"]) == 0
     found: Evaluated = json.loads(capsys.readouterr().out)
     return found
 
@@ -277,6 +278,7 @@ def test_another_template_when_served_is_no_match(tiny: Path, held: Path, tmp_pa
         (["--against", "prompt:none.yaml"], "none.yaml is not there"),
         (["--against", "nowhere/at/all"], "is not there"),
         (["--include", "tasks"], "--include is for --harness"),
+        (["--regression", "a.jsonl", "--no-regression"], "say yes and no; give one"),
         (["--from-judgments", "a", "--store", "b"], "give one"),
         (["--judge", "none.jsonl", "--key", "none.jsonl"], "--key none.jsonl is not there"),
         (["--device", "cuda"], "there is no GPU"),
@@ -296,6 +298,27 @@ def test_what_a_user_can_mend_is_one_line_before_any_weight_is_read(
         command.main([str(tiny), *base, "--export", str(held), *given, "--out", str(tmp_path / "out")])
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_bundled_regression_set_is_asked_unless_told_not_to(
+    dpo: Path, reward: Path, tiny: Path, held: Path, tmp_path: Path
+) -> None:
+    from train.regression import BUNDLED, read_regression
+
+    def asked(run: Path, **more: Any) -> list[str]:
+        prepared = prepare(Asked(str(run), str(tiny), held, **more))
+        return [one.id for one in prepared.wanted.asks]
+
+    assert asked(dpo, bundled=True) == [f"regression:{one.id}" for one in read_regression(BUNDLED)]
+    assert asked(dpo) == []
+    assert asked(reward, bundled=True) == []  # it gives no answers
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"id": "a", "prompt": "Say it.", "check": "must_answer"}\n')
+    assert asked(dpo, regression=own, bundled=True) == ["regression:a"]
+    out = tmp_path / "out"
+    words = [str(dpo), "--against", str(tiny), "--limit", "2", "--max-new-tokens", "2", "--out", str(out)]
+    assert command.main(words) == 0
+    assert len(cases_of(out, "regression_exact")) == 12
 
 
 def test_a_run_whose_export_is_not_found_asks_for_it(dpo: Path, tiny: Path, tmp_path: Path) -> None:

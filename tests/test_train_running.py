@@ -18,6 +18,7 @@ from data.folder import write_folder
 from data.manifest import read_manifest, verify_folder
 from train import checkpoints, metrics, running, sft_trainer
 from train.checkpoints import last_whole, place_of, step_of
+from train.devices import pick_device
 from train.loading import open_model
 from train.running import run
 
@@ -346,7 +347,7 @@ def test_a_gpu_that_is_not_there_is_refused(tiny: Path, tmp_path: Path, monkeypa
         ("optimizer=paged_adamw_8bit", "wants a GPU"),
     ):
         with pytest.raises((NotThere, BadInput), match=part):
-            running.pick_device(running.settings_of(asked("sft", folder, tiny, tmp_path, "device=auto", given)))
+            pick_device(running.settings_of(asked("sft", folder, tiny, tmp_path, "device=auto", given)))
 
 
 def test_rows_that_preflight_would_lose_refuse_the_run_and_are_left_out_where_allowed(

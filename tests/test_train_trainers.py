@@ -25,7 +25,7 @@ def made(task: str, tiny: Path, tmp_path: Path, *given: str, rows: int = 8) -> A
     if not out.exists():
         export(out, task, rows, held_out=0)
     settings = read_settings(task, None, ["length=128", "batch=4", "lora.rank=2", "device=cpu", *given], str(tiny))
-    ready = prepare(Asked(task, out, tmp_path, str(tiny)), settings, "cpu")
+    ready = prepare(Asked(task, out, tmp_path, str(tiny)), settings)
     kind: Any = "reward" if task == "reward" else "causal"
     torch.manual_seed(1)
     model = put_on(open_model(str(tiny), kind=kind, trainable=True).model, settings, kind)
@@ -89,7 +89,6 @@ def test_without_weights_the_kto_loss_is_trls(tiny: Path, tmp_path: Path, loss: 
     ready = prepare(
         Asked("kto", tmp_path / "kto-export", tmp_path, str(tiny)),
         read_settings("kto", None, ["length=128"], str(tiny)),
-        "cpu",
     )
     examples = []
     tokens = [row.tokens for row in ready.rows["train"][:4]]
@@ -159,7 +158,6 @@ def test_scores_do_not_hang_on_the_batch_a_row_is_in(tiny: Path, tmp_path: Path)
         for one in prepare(
             Asked("reward", tmp_path / "reward-export", tmp_path, str(tiny)),
             read_settings("reward", None, ["length=128"], str(tiny)),
-            "cpu",
         ).rows["train"]
     ]
     together = reward_trainer.score_rows(trainer, rows)

@@ -396,3 +396,17 @@ def test_with_everything_seen_it_is_what_people_said_and_with_nothing_not_enough
         corrected(people._replace(rows=people.rows[:1]), judge)
     few = corrected(people._replace(rows=people.rows[:5]), judge)
     assert (few.low, few.by_people_low, few.bias_low) == (None, None, None)
+
+
+def test_people_and_judge_who_share_no_contest_give_a_remark_and_people_s_win_rate(tmp_path: Path) -> None:
+    from train.judged_wins import Verdicts, read_verdicts
+
+    tasks = [task(n) for n in range(6)]
+    judged = file(tmp_path / "judged.jsonl", *((one, orders(one, "A", "B")) for one in tasks[:3]))
+    (tmp_path / "tasks.jsonl").write_bytes(b"".join(one.line() + b"\n" for one in tasks[3:]))
+    said = [verdict(one, "sky", "B", judge="Ana", annotator_kind="person") for one in tasks[3:]]
+    (tmp_path / "judgments.jsonl").write_bytes(b"".join(one.line() + b"\n" for one in said))
+    found = read_verdicts(Verdicts((judged,), str(tmp_path / "judgments.jsonl")), "sky", "base", {})
+    assert [case.value for case in found.cases if case.measure == "win_rate"] == [0.0, 0.0, 0.0]
+    assert not [case for case in found.cases if case.measure == "win_rate_corrected"]
+    assert [one for one in found.remarks if one.startswith("no win rate of judges set right by people: 0 contests")]

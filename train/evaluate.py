@@ -7,9 +7,9 @@
 
 RUN is a run, an adapter or a model. REFERENCE is one of these, or prompt:FILE, the same base with only a better prompt
 (system, examples, schema in YAML): a run must beat that to be worth it. Measures: held-out preference accuracy and
-calibration, perplexity; with --reward-model the score of new answers; with --regression a regression set; from --judge
-or --from-judgments the win rate, length-controlled too; ROUGE-L and BLEU where the export holds answers; tasks of
-lm-evaluation-harness. The folder it writes is what train.gate decides on.
+calibration, perplexity; a regression set of prompts, the bundled one or --regression; with --reward-model the score of
+new answers; from --judge or --from-judgments the win rate, length-controlled too; ROUGE-L and BLEU where the export
+holds answers; tasks of lm-evaluation-harness. The folder it writes is what train.gate decides on.
 """
 
 import argparse
@@ -59,9 +59,8 @@ def _models_and_rows(p: argparse.ArgumentParser) -> None:
 def _measures(p: argparse.ArgumentParser) -> None:
     p.add_argument("--by-token", action="store_true", help="a model prefers by mean log-probability, not by the sum")
     p.add_argument("--reward-model", metavar="RUN", help="a run of train.reward that scores both sides' answers")
-    p.add_argument(
-        "--regression", type=Path, metavar="FILE", help="a regression set, JSONL (such as data/sample/regression.jsonl)"
-    )
+    p.add_argument("--regression", type=Path, metavar="FILE", help="a regression set, JSONL (the bundled one)")
+    p.add_argument("--no-regression", action="store_true", help="ask none: quicker")
     p.add_argument("--judge", type=Path, nargs="+", default=[], metavar="FILE", help="what datagen.judge wrote")
     p.add_argument("--soft", action="store_true", help="take a judge's probabilities, not its verdicts")
     p.add_argument("--to-tasks", type=Path, metavar="DIR", help="write both sides' answers as a blind A/B project")
@@ -83,6 +82,8 @@ def _check(args: argparse.Namespace) -> None:
             raise BadInput(f"--{flag.replace('_', '-')}: {value} is below 1")
     if args.from_judgments and args.store:
         raise BadInput("--from-judgments and --store both name people's verdicts; give one")
+    if args.regression and args.no_regression:
+        raise BadInput("--regression and --no-regression say yes and no; give one")
     if args.include and not args.harness:
         raise BadInput("--include is for --harness; name the tasks with it")
 
@@ -106,6 +107,7 @@ def _asked(args: argparse.Namespace) -> Asked:
         args.device,
         args.unverified,
         args.to_tasks is not None,
+        not args.no_regression,
     )
 
 

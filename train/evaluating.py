@@ -10,6 +10,7 @@ from data.manifest import MANIFEST, read_manifest
 from train.cases import Case
 from train.evaluation_rows import Held, LeftOut, fitting, held_out
 from train.exports import Export, read_export
+from train.finding import check_tokenizer
 from train.harness import check_harness
 from train.observing import Ask, Wanted
 from train.sides import Side, longest, side_of
@@ -38,6 +39,8 @@ class Asked(NamedTuple):
     unverified: bool = False
     wants_answers: bool = False
     """Answers to the export's prompts, for people or judges to compare."""
+    bundled: bool = False
+    """The bundled regression set, where no other is named and the run gives answers."""
 
 
 class Prepared(NamedTuple):
@@ -68,11 +71,16 @@ def prepare(asked: Asked) -> Prepared:
     run = side_of(asked.run, by_token=asked.by_token)
     against = side_of(asked.against, run, by_token=asked.by_token)
     scorer = side_of(asked.reward_model) if asked.reward_model else None
-    _check(asked, run, scorer)
+    _check(asked, run, against, scorer)
+    if asked.bundled and asked.regression is None and not run.scores:
+        from train.regression import BUNDLED
+
+        asked = asked._replace(regression=BUNDLED)
     export = read_export(_export_of(asked, run), unverified=asked.unverified)
     if run.scores and export.kind != "pairs":
         raise BadInput(f"{run.name} is a reward model and needs pairs; {export.folder} holds single answers")
     rows = held_out(export, asked.split, asked.limit)
+    regression = _regression(asked.regression)
     tokenizers = _tokenizers(run, against)
     limits = [
         (side.better, tokenizer, longest(side)) for side, tokenizer in zip((run, against), tokenizers, strict=True)
@@ -82,7 +90,6 @@ def prepare(asked: Asked) -> Prepared:
         raise NotThere(
             f"none of the {len(left)} rows fits: {left[0].where}: {left[0].why}; take another model or split"
         )
-    regression = _regression(asked.regression)
     wanted = Wanted(
         _asks(asked, export, rows, regression),
         asked.max_new_tokens,
@@ -98,7 +105,7 @@ def prepare(asked: Asked) -> Prepared:
     return Prepared(asked, run, against, scorer, export, rows, tokens, left, wanted, regression, templates, same)
 
 
-def _check(asked: Asked, run: Side, scorer: Side | None) -> None:
+def _check(asked: Asked, run: Side, against: Side, scorer: Side | None) -> None:
     if scorer and not scorer.scores:
         raise BadInput(f"--reward-model {scorer.name} gives no scores; name a run of train.reward")
     answers = {
@@ -111,6 +118,8 @@ def _check(asked: Asked, run: Side, scorer: Side | None) -> None:
         for flag, given in answers.items():
             if given:
                 raise BadInput(f"{flag}: {run.name} is a reward model, which gives no answers; leave the flag out")
+    for side in (run, against):
+        check_tokenizer(side.found, side.name)
     if asked.device == "cuda":
         import torch
 

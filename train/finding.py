@@ -15,6 +15,8 @@ from data.errors import BadInput, NotThere, Refused, one_line
 from data.manifest import MANIFEST, Manifest, read_manifest
 from data.records import digest
 
+TOKENIZER = "tokenizer_config.json"
+TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
 ADAPTER = "adapter_config.json"
 
 
@@ -43,6 +45,29 @@ def check_folder(model: str, file: str, lacking: str) -> None:
         raise NotThere(f"{model} has {lacking} ({file} is missing); name a folder that save_pretrained wrote")
     if not path.exists() and (path.is_absolute() or model.startswith(".") or model.count("/") != 1):
         raise NotThere(f"{model} is not there; name a model's folder, or OWNER/NAME on the Hub")
+
+
+def check_tokenizer(found: "Found", name: str) -> None:
+    """Refuse a folder without tokenizer or chat template by its files alone, before any library is imported.
+
+    Raises:
+        NotThere, BadInput: in one line.
+    """
+    own = found.adapter if found.adapter and (found.adapter / TOKENIZER).is_file() else Path(found.base)
+    check_folder(str(own), TOKENIZER, "no tokenizer")
+    if not own.is_dir() or any((own / file).exists() for file in TEMPLATES):
+        return
+    try:
+        inside = json.loads((own / TOKENIZER).read_text("utf-8")).get("chat_template")
+    except (OSError, ValueError, AttributeError):
+        raise BadInput(f"{own / TOKENIZER} cannot be read as JSON; take the folder as it was saved") from None
+    if not inside:
+        raise BadInput(no_template(name))
+
+
+def no_template(name: str) -> str:
+    """What is said of a model without a chat template."""
+    return f"{name} has no chat template; take an instruct model, or put chat_template.jinja into its folder"
 
 
 def unreadable(model: str, error: Exception) -> Exception:

@@ -1,6 +1,6 @@
 """The page of a gate record: the decision, each clause as a span against its threshold, and what it rests on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -217,11 +217,20 @@ def _stands(decision: Decision) -> Markup:
         ],
     ]
     rows += [
-        [name, excerpt(canonical(value).decode().strip('"'), 60), None]
-        for name, value in sorted(config.items())
-        if name != "run"
+        [name, excerpt(canonical(value).decode().strip('"'), 80), None]
+        for name, value in _flat(sorted(config.items()))
+        if name != "run" and not name.startswith("run, ")
     ]
     return table([Words("what", "内容"), Words("name or setting", "名称或设置"), Words("digest", "摘要")], rows)
+
+
+def _flat(settings: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Settings of settings by both names; what was left unset is left out."""
+    for name, value in settings:
+        if isinstance(value, Mapping):
+            yield from _flat((f"{name}, {inner}", one) for inner, one in sorted(value.items()))
+        elif value is not None and value is not False and value != []:
+            yield name, value
 
 
 _NOT_COUNTED = Words(

@@ -61,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         raise BadInput(f"--limit {args.limit} is below 1")
     from data.folder import check_place
     from train.answering import Sampling
+    from train.finding import check_tokenizer, find_model
     from train.generating import Job, Wanted, generate
     from train.kept_lines import is_going
     from train.prompt_rows import read_prompts
@@ -82,11 +83,11 @@ def main(argv: list[str] | None = None) -> int:
     wanted.check()
     if not is_going(args.out):
         check_place(args.out, replace=args.force)
-    device = find_device(args.device)
+    check_tokenizer(find_model(args.model), args.model)
     with progress("reading prompts") as step:
         asked, rejected = read_prompts(args.prompts, args.split)
         step(len(asked))
-    job = Job(args.model, asked[: args.limit], wanted, args.out, device, args.dtype)
+    job = Job(args.model, asked[: args.limit], wanted, args.out, find_device(args.device), args.dtype)
     summary = generate(job, rejected, replace=args.force)
     if args.to_tasks:
         tasks = os.path.join(summary["written"], "data", "tasks.jsonl")

@@ -10,7 +10,7 @@ from data.folder import write_folder
 from data.records import Lineage, Message, Response, digest
 from train.answering import Sampling, answer_tokens, render
 from train.best_of import score_dialogues
-from train.finding import find_model, fingerprint
+from train.finding import check_tokenizer, find_model, fingerprint
 from train.generated_rows import Answers, best_rows, ranking_tasks
 from train.kept_lines import drop_lines, is_going, keep_lines
 from train.loading import open_model, open_tokenizer
@@ -63,6 +63,7 @@ class Named(NamedTuple):
 def name_model(name: str) -> Named:
     """How a model is named, computed without loading a weight; raises as `find_model` does."""
     found = find_model(name)
+    check_tokenizer(found, name)
     mark = fingerprint(name)
     tokenizer = open_tokenizer(found)
     check_template(tokenizer, name)

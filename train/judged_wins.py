@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data.errors import NotThere
+from data.errors import NotEnough, NotThere
 from train.cases import Case
 
 
@@ -70,11 +70,13 @@ def read_verdicts(
         "win_rate_length_controlled": f"by {who}; {level.from_length:+.3f} of the win rate is length",
     }
     cases = [*win_cases(main), *level.cases]
-    if people and judged:
-        more, said = _corrected(people, judged)
-        cases += more
-        notes["win_rate_corrected"] = said
     remarks = [f"{n} not counted: {why}" for one in (people, judged) if one for why, n in sorted(one.left_out.items())]
+    if people and judged:
+        try:
+            more, notes["win_rate_corrected"] = _corrected(people, judged)
+            cases += more
+        except NotEnough as error:  # what people said stands by itself
+            remarks.append(f"no win rate of judges set right by people: {error}")
     return Found(cases, notes, remarks)
 
 

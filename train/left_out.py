@@ -87,7 +87,7 @@ def without(
         raise BadInput("without these annotators no row has a label; give --confirm a smaller number")
     again = ready._replace(rows={**ready.rows, "train": [new for _, new in kept]})
     with tempfile.TemporaryDirectory(prefix="concord-influence-") as place:
-        trained = train(again, Path(place), None, str(ready.config["device"]))
+        trained = train(again, Path(place), None)
     before = _scores_of(run)
     differences, accuracy = {}, {}
     for split, scores in trained.scores.items():

@@ -48,6 +48,7 @@ def load_causal(model: str, *, four_bit: bool = False, dtype: str = "float32", d
     quiet()
     check_folder(model, "config.json", "no configuration")
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     kind = getattr(torch, dtype)
@@ -55,7 +56,7 @@ def load_causal(model: str, *, four_bit: bool = False, dtype: str = "float32", d
     try:
         with _hushed():
             loaded = AutoModelForCausalLM.from_pretrained(model, dtype=kind, **more)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise unreadable(model, error) from None
     if four_bit:
         keep_gradients(loaded)
@@ -194,6 +195,7 @@ def _load(base: str, kind: Kind, four_bit: bool, dtype: str, device: str) -> Any
     if kind == "causal":
         return load_causal(base, four_bit=four_bit, dtype=dtype, device=device)
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
     # The score head is never in 4 bits: it is trained whole, and saved.
@@ -203,17 +205,18 @@ def _load(base: str, kind: Kind, four_bit: bool, dtype: str, device: str) -> Any
             return AutoModelForSequenceClassification.from_pretrained(
                 base, num_labels=1, dtype=getattr(torch, dtype), **more
             )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise unreadable(base, error) from None
 
 
 def _put_on(model: Any, adapter: Path, trainable: bool) -> Any:
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     try:
         with _hushed():
             return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         raise unreadable(str(adapter), error) from None
 
 

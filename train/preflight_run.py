@@ -1,6 +1,7 @@
 """What train.preflight does: look at every split of an export, write a row for each, count what would be lost."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def look_and_write(
         "lost_share": round(counts["lost_share"], 6),
         "allowed": allow,
         "template": template[:16],
-        "verdict": "all of it can be trained on" if enough else _remedy(looked, limits),
+        "verdict": _verdict(looked) if enough else _remedy(looked, limits),
         "written": str(out),
     }
     return summary, enough
@@ -69,3 +70,12 @@ def _remedy(looked: list[Looked], limits: Limits) -> str:
     if limits.length is not None and need > limits.length:
         return f"{told}; --length {need} takes them all, --allow-loss {len(lost) / len(looked):.4f} lets them go"
     return f"{told}; see audit/lost.jsonl"
+
+
+def _verdict(looked: Sequence[Looked]) -> str:
+    lost = sum(one.lost for one in looked)
+    return (
+        f"{lost:,} rows are lost, as many as is allowed: see audit/lost.jsonl"
+        if lost
+        else "all of it can be trained on"
+    )

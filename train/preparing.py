@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from data.command import progress
 from data.errors import BadInput, Refused
 from data.records import digest
+from train.devices import pick_device
 from train.exports import SPLITS, Answer, Export, Pair, read_export
-from train.finding import Found, find_model, fingerprint
+from train.finding import Found, check_tokenizer, find_model, fingerprint
 from train.loading import open_tokenizer
 from train.looking import Limits, Looked, preflight
 from train.rows import Row
@@ -74,22 +75,25 @@ def place_of(asked: Asked, settings: Settings) -> Path:
     return asked.out or asked.workspace / "runs" / f"{asked.task}-{asked.export.resolve().name}-{name}"
 
 
-def prepare(asked: Asked, settings: Settings, device: str, *, sharded: bool = False) -> Ready:
-    """Read, prove and tokenise.
+def prepare(asked: Asked, settings: Settings, device: str | None = None, *, sharded: bool = False) -> Ready:
+    """Read, prove and tokenise; files are looked at before torch is imported, so that most refusals come at once.
 
     Args:
+        device: None takes what the settings say.
         sharded: weights are shared out over processes (train.sharding).
 
     Raises:
         NotThere, BadInput, Refused: in one line, whatever is wrong with export, model or rows.
     """
     found = find_model(settings.model)
-    tokenizer = open_tokenizer(found)
-    check_template(tokenizer, settings.model)
+    check_tokenizer(found, settings.model)
     with progress("reading the export") as step:
         export = read_export(asked.export, unverified=asked.unverified)
         step(1)
     task = task_of(export.kind, "orpo" if isinstance(settings, DpoSettings) and settings.loss == "orpo" else asked.task)
+    device = device or pick_device(settings)
+    tokenizer = open_tokenizer(found)
+    check_template(tokenizer, settings.model)
     rows, looked = _rows(export, tokenizer, settings, Limits(task, settings.length))
     with progress("hashing the model") as step:
         config = _config(asked.task, settings, export, found, device) | {"template": template_hash(tokenizer)}

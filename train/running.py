@@ -1,6 +1,6 @@
 """A training run from what was typed to a whole folder: the order of stages, for every task.
 
-    settings → place → device → export, tokenizer, preflight → weights, adapter → training → scores → folder
+    settings → place → export → device → tokenizer, preflight → weights, adapter → training → scores → folder
 
 Everything that can be wrong with the input is told before any weight is loaded. A run that was stopped, killed or ran
 out of disk goes on from its last whole checkpoint when it is started again, and ends with the same bytes (on a CPU in
@@ -21,7 +21,8 @@ from data.errors import BadInput, ConcordError, Refused
 from data.folder import Folder, check_place, write_folder
 from train.checkpoints import guard, last_whole, open_place, place_of, step_of
 from train.deepspeed_config import check_deepspeed
-from train.devices import is_main, is_out_of_memory, lower, pick_device, precision
+from train.devices import is_main, is_out_of_memory, lower, precision
+from train.estimating import Device
 from train.foretold import foretell
 from train.metrics import Recorder, make_anchor, make_callback, stops_after_a_step
 from train.preparing import Asked, Ready, prepare, settings_of
@@ -69,19 +70,18 @@ def run(asked: Asked) -> dict[str, Any]:
     told = check_deepspeed(settings)
     if told and is_main():
         print(told, file=sys.stderr)
-    device = pick_device(settings)
     try:
         with taken_over() as sharded:
             if sharded:
                 check_sharded(settings)
-            return _run(asked, prepare(asked, settings, device, sharded=sharded), device)
+            return _run(asked, prepare(asked, settings, sharded=sharded))
     except (ConcordError, KeyboardInterrupt) as error:
         if is_main():
             _log_failure(asked, settings, out, error)
         raise
 
 
-def _run(asked: Asked, ready: Ready, device: str) -> dict[str, Any]:
+def _run(asked: Asked, ready: Ready) -> dict[str, Any]:
     from train.run_folder import write_run
 
     main = is_main()
@@ -89,8 +89,9 @@ def _run(asked: Asked, ready: Ready, device: str) -> dict[str, Any]:
     opened = write_folder(ready.out, f"{asked.task} run", ready.config, replace=asked.force) if main else nullcontext()
     with opened as folder:
         last = _opened(place, ready, asked)
-        expected = foretell(ready, "cuda" if device == "cuda" else "cpu", asked.workspace) if main else None
-        trained = train(ready, place, last, device)
+        device: Device = "cuda" if ready.config["device"] == "cuda" else "cpu"
+        expected = foretell(ready, device, asked.workspace) if main else None
+        trained = train(ready, place, last)
         summary: dict[str, Any] = {}
         line: Any = None
         if main:
@@ -112,7 +113,7 @@ def _opened(place: Path, ready: Ready, asked: Asked) -> Path | None:
     return last
 
 
-def train(ready: Ready, place: Path, last: Path | None, device: str) -> Trained:
+def train(ready: Ready, place: Path, last: Path | None) -> Trained:
     """Load the weights, train from the last checkpoint or from the start, and score what was held out.
 
     Raises:
@@ -121,7 +122,7 @@ def train(ready: Ready, place: Path, last: Path | None, device: str) -> Trained:
     """
     from train.adapters import counts, kept_precision
 
-    settings = ready.settings
+    settings, device = ready.settings, ready.config["device"]
     recorder = Recorder(place / "metrics.jsonl", device, settings.max_grad_norm, _tell)
     if is_main():
         recorder.go_on_from(step_of(last) if last else 0)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from data.errors import BadInput, one_line
 from train.exports import Answer, Message, Pair
+from train.finding import no_template
 
 _BLOCK = 1_000  # rows tokenised at once
 
@@ -36,9 +37,7 @@ def check_template(tokenizer: Any, name: str) -> None:
         BadInput: no chat template, or no token that ends an answer.
     """
     if not tokenizer.chat_template:
-        raise BadInput(
-            f"{name} has no chat template; take an instruct model, or put chat_template.jinja into its folder"
-        )
+        raise BadInput(no_template(name))
     if tokenizer.eos_token_id is None:
         raise BadInput(f"{name} has no token that ends an answer (eos_token); name one in tokenizer_config.json")
 
