@@ -126,7 +126,7 @@ def poll(judgments: Sequence[Judgment], rules: Rules, known: Collection[str]) ->
         unit *= lcm(*range(1, max(map(len, own.values())) + 1))
     ballots = []
     for (_, kind), several in own.items():
-        parts = tuple(Part(j, _votes(j, rules, known, unit)) for j in several)
+        parts = tuple([Part(j, _votes(j, rules, known, unit)) for j in several])
         ballots.append(Ballot(parts, parts[0].votes if len(parts) == 1 else _together(parts), loud.of[kind]))
     return Poll(ballots, unit, loud.whole)
 

@@ -7,6 +7,7 @@ changes nothing.
 
 from collections.abc import Collection, Iterable, Iterator
 from functools import partial
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -99,7 +100,9 @@ def material(
             responses[row.chosen_id] = Passage(row.chosen_id, "response", row.chosen, row.where)
         if row.rejected_id not in responses:
             responses[row.rejected_id] = Passage(row.rejected_id, "response", row.rejected, row.where)
-    ordered = sorted(ballots, key=itemgetter(0, 3))
+    ordered = sorted(ballots, key=itemgetter(0))
+    if any(one.id == other.id for one, other in pairwise(ordered)):  # of a table, say: the annotator decides
+        ordered.sort(key=itemgetter(0, 3))
     return Material(
         rows, ordered, [kinds[kind][id] for kind in sorted(kinds) for id in sorted(kinds[kind])], order_known
     )
