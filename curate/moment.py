@@ -4,6 +4,7 @@ Everything is read inside one read transaction that the caller holds, a task at 
 people go on labelling meanwhile and memory stays small.
 """
 
+from array import array
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,8 @@ from data.jsonl import parse
 if TYPE_CHECKING:
     from data.ledger import Head
     from data.store import Tx
+
+_AT_ONCE = 500  # tasks whose records are looked up together
 
 
 class Project(NamedTuple):
@@ -53,23 +56,28 @@ def find_project(tx: "Tx", name: str) -> Project:
 
 
 def read_tasks(tx: "Tx", project: int) -> Iterator[StoredTask]:
-    """Every task of a project by task id, with all its judgments."""
-    judgments = tx.tuples(
-        "SELECT t.task, j.id, j.state, j.record FROM judgments j JOIN tasks t ON t.id = j.task"
-        " WHERE j.project = :project ORDER BY t.task, j.id",
-        project=project,
-    )
-    of, *judged = next(judgments, (None,))
-    for task, record in tx.tuples(
-        "SELECT t.task, r.record FROM tasks t JOIN task_records r ON r.task = t.id"
-        " WHERE t.project = :project ORDER BY t.task",
-        project=project,
-    ):
-        own = []
-        while of == task:
-            own.append(StoredJudgment(*judged))
-            of, *judged = next(judgments, (None,))
-        yield StoredTask(task, record, own)
+    """Every task of a project by task id, with all its judgments.
+
+    Keys are put in order first, and records looked up by them some at a time: a database that sorts whole records
+    writes them all to its disk before it gives the first.
+    """
+    keys = array("q")
+    for (key,) in tx.tuples("SELECT id FROM tasks WHERE project = :project ORDER BY task", project=project):
+        keys.append(key)
+    for at in range(0, len(keys), _AT_ONCE):
+        some = keys[at : at + _AT_ONCE].tolist()
+        judged: dict[int, list[StoredJudgment]] = {}
+        for key, *judgment in tx.tuples("SELECT task, id, state, record FROM judgments WHERE task IN :some", some=some):
+            judged.setdefault(key, []).append(StoredJudgment(*judgment))
+        records = {
+            key: (task, record)
+            for key, task, record in tx.tuples(
+                "SELECT t.id, t.task, r.record FROM tasks t JOIN task_records r ON r.task = t.id WHERE t.id IN :some",
+                some=some,
+            )
+        }
+        for key in some:
+            yield StoredTask(*records[key], sorted(judged.get(key, ())))
 
 
 def came(tx: "Tx", project: int) -> dict[str, int]:

@@ -137,9 +137,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise NotThere(f"{folder} is not there; name a folder that an export wrote")
+        raise NotThere(f"{folder} is not there; name a folder that one of the commands wrote")
     if not path.is_file():
-        raise NotThere(f"{folder} has no {MANIFEST}; name a folder that an export wrote")
+        raise NotThere(f"{folder} has no {MANIFEST}; name a folder that one of the commands wrote")
     try:
         made = Manifest.model_validate(orjson.loads(path.read_bytes()))
     except ValueError as error:

@@ -98,8 +98,9 @@ class Tx:
             yield from rows
 
     def tuples(self, sql: str, **values: Any) -> Iterator[Sequence[Any]]:
-        """As `stream`, without names: for the few readers that see every row of a store."""
-        with self._connection.execute(text(sql), values, execution_options={"yield_per": 1000}) as rows:
+        """As `stream`, without names: for the few readers that see every row of a store. Lists are as in `all`."""
+        asked = _listing(sql, tuple(name for name, value in values.items() if isinstance(value, list)))
+        with self._connection.execute(asked, values, execution_options={"yield_per": 1000}) as rows:
             if self.postgresql:  # SQLAlchemy fetches its rows ahead
                 yield from rows
             else:  # SQLite's own cursor gives tuples in half the time

@@ -100,3 +100,15 @@ def test_reading_settings_imports_nothing_heavy() -> None:
     code = f"import sys, train.settings as s; s.read_settings('dpo', model='m'); {look}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_certainty_and_evidence_have_flags_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from train import running
+    from train.run_flags import train_command
+
+    asked = []
+    monkeypatch.setattr(running, "run", lambda one: asked.append(one) or {})
+    train_command("dpo", "Doc.", [str(tmp_path), "--set", "loss=ipo", "--soft-labels", "--weights", "agreement"])
+    train_command("sft", "Doc.", [str(tmp_path), "--weights", "none"])
+    assert asked[0].given == ("loss=ipo", "soft_labels=true", "weights=agreement")
+    assert asked[1].given == ("weights=none",)
