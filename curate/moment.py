@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from data.errors import NotThere, nearest
+from data.errors import BadInput, NotThere, nearest
 from data.jsonl import parse
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def read_tasks(tx: "Tx", project: int) -> Iterator[StoredTask]:
             )
         }
         for key in some:
+            if key not in records:
+                raise BadInput(f"task number {key} in the store has no record; verify the ledger")
             yield StoredTask(*records[key], sorted(judged.get(key, ())))
 
 

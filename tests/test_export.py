@@ -317,3 +317,15 @@ def test_a_misspelt_flag_is_one_line_with_the_nearest(capsys: Any) -> None:
     assert capsys.readouterr().err == (
         "error: --projct is no flag of python -m curate.export; did you mean '--project'?\n"
     )
+
+
+def test_a_task_whose_record_is_gone_is_told_and_not_passed_over() -> None:
+    from curate.moment import read_tasks
+    from data.errors import BadInput
+
+    class Answers:
+        def tuples(self, sql: str, **_: Any) -> Any:
+            return iter([(7,)] if "WHERE project" in sql else [])
+
+    with pytest.raises(BadInput, match=r"task number 7 .* verify the ledger"):
+        next(read_tasks(Answers(), 1))  # type: ignore[arg-type]
