@@ -31,7 +31,7 @@ WHY = {
 def main() -> int:
     """Make the forms, measure each, keep all figures."""
     args = _arguments()
-    from train.serving import find_device
+    from train.devices import find_device
 
     device = find_device(args.device)
     _threads(args.threads)
@@ -120,9 +120,8 @@ def _measure(name: str, place: Path, run: str, args: argparse.Namespace, device:
     from train.answering import Sampling, answer_tokens
     from train.held_texts import held_texts
     from train.likeness import likeness
-    from train.loading import open_model
+    from train.loading import open_model, put
     from train.merging import load_form
-    from train.serving import put
 
     gc.collect()
     reference = open_model(run)

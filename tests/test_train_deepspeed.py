@@ -30,7 +30,7 @@ def told(place: Path, config: Any, *given: str, task: str = "dpo") -> str:
 def test_the_files_that_come_along_fit(task: str) -> None:
     for given in ((), ("method=full",), ("method=qlora", "dtype=bfloat16")):
         assert read_settings(task, None, [f"deepspeed={ZERO2}", *given], "m").deepspeed == str(ZERO2)
-    assert read_settings("reward", None, [f"deepspeed={ZERO3}"], "m").deepspeed == str(ZERO3)
+    assert read_settings("reward", None, [f"deepspeed={ZERO3}", "dtype=float32"], "m").deepspeed == str(ZERO3)
 
 
 @pytest.mark.parametrize(

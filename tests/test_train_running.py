@@ -18,7 +18,7 @@ from data.folder import write_folder
 from data.manifest import read_manifest, verify_folder
 from train import checkpoints, metrics, running, sft_trainer
 from train.checkpoints import last_whole, place_of, step_of
-from train.devices import pick_device
+from train.devices import find_dtype, on_this_machine
 from train.loading import open_model
 from train.running import run
 
@@ -347,7 +347,7 @@ def test_a_gpu_that_is_not_there_is_refused(tiny: Path, tmp_path: Path, monkeypa
         ("optimizer=paged_adamw_8bit", "wants a GPU"),
     ):
         with pytest.raises((NotThere, BadInput), match=part):
-            pick_device(running.settings_of(asked("sft", folder, tiny, tmp_path, "device=auto", given)))
+            on_this_machine(running.settings_of(asked("sft", folder, tiny, tmp_path, "device=auto", given)))
 
 
 def test_rows_that_preflight_would_lose_refuse_the_run_and_are_left_out_where_allowed(
@@ -380,6 +380,48 @@ def test_an_adapter_on_four_bits_is_trained_in_float32(task: str, tiny: Path, tm
     for name, one in weights.items():
         assert str(one.dtype) == "torch.float32", name
     assert any(bool((one != one.bfloat16().float()).any()) for one in weights.values())
+
+
+@pytest.mark.parametrize("task", ["sft", "reward", "dpo", "kto"])
+def test_activations_computed_again_change_no_result(task: str, tiny: Path, tmp_path: Path) -> None:
+    """On frozen weights in 4 bits the inputs have no gradient of their own, which a block computed again may lose."""
+    from safetensors.torch import load_file
+
+    folder = export(tmp_path / "exports" / "rows", task, held_out=0)
+    adapters = []
+    for again in ("false", "true"):
+        done = tmp_path / again
+        given = ("method=qlora", "steps=2", "warmup=0", "learning_rate=1e-3", f"gradient_checkpointing={again}")
+        run(asked(task, folder, tiny, tmp_path, *given, out=done))
+        adapters.append(load_file(done / "model" / "adapter_model.safetensors"))
+    plain, checkpointed = adapters
+    assert any(bool(plain[name].any()) for name in plain if "lora_B" in name)
+    for name, one in plain.items():
+        torch.testing.assert_close(checkpointed[name], one, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("device", "has", "dtype"), [("cpu", True, "float32"), ("cuda", True, "bfloat16"), ("cuda", False, "float32")]
+)
+def test_dtype_auto_is_bfloat16_where_a_gpu_computes_in_it(
+    device: str, has: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: has or including_emulation)
+    assert find_dtype("auto", device) == dtype
+    assert find_dtype("bfloat16", device) == "bfloat16"
+
+
+@pytest.mark.parametrize("task", ["sft", "reward", "dpo", "kto"])
+def test_the_configuration_for_real_models_runs_and_says_what_its_dtype_came_to(
+    task: str, tiny: Path, tmp_path: Path
+) -> None:
+    folder = export(tmp_path / "exports" / "rows", task, held_out=0)
+    done = tmp_path / "done"
+    config = running.__file__.replace("running.py", f"configs/{task}.yaml")
+    one = asked(task, folder, tiny, tmp_path, "steps=1", "device=cpu", out=done)
+    run(one._replace(config=Path(config)))
+    settings: Any = read_manifest(done).config["settings"]
+    assert (settings["dtype"], settings["gradient_checkpointing"]) == ("float32", True)
 
 
 def test_trl_is_told_its_precision_and_checkpointing(tiny: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data.errors import BadInput, one_line
-from train.loading import Kind
+from train.finding import Kind
 from train.peft_methods import peft_config
 from train.settings import Settings
 

@@ -160,7 +160,7 @@ def _contradictions(config: Mapping[str, Any], settings: "Settings") -> Iterator
     for key, dtype in (("bf16", "bfloat16"), ("fp16", "float16")):
         part = config.get(key)
         on[key] = part.get("enabled", False) if isinstance(part, dict) else "auto"
-        if on[key] != "auto" and bool(on[key]) != (settings.dtype == dtype):
+        if on[key] != "auto" and bool(on[key]) != (settings.dtype == dtype) and settings.dtype != "auto":
             yield f'deepspeed: {key}.enabled is {str(on[key]).lower()}, and dtype is {settings.dtype}; write "auto"'
     if on["bf16"] is True and on["fp16"] is True:
         yield "deepspeed: bf16 and fp16 cannot both be enabled"

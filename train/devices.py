@@ -3,35 +3,75 @@
 import os
 import resource
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from data.errors import BadInput, NotThere
-from train.settings import Settings
+from data.errors import BadInput, NotThere, nearest
+
+if TYPE_CHECKING:
+    from train.settings import Settings
+
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
-def pick_device(settings: Settings) -> str:
-    """ "cpu" or "cuda", before any weight is loaded.
+def find_device(asked: str) -> str:
+    """ "cpu" or "cuda"; auto takes a GPU where there is one.
+
+    Raises:
+        BadInput: a word that is none of DEVICES.
+        NotThere: a GPU was asked for and none can be used.
+    """
+    if asked not in DEVICES:
+        raise BadInput(f"device {asked[:40]} is none of {', '.join(DEVICES)}{nearest(asked, DEVICES)}")
+    if asked == "cpu":
+        return "cpu"
+    import torch
+
+    there = torch.cuda.is_available()
+    if asked == "cuda" and not there:
+        why = "this torch was built without CUDA" if torch.version.cuda is None else "torch finds none"
+        raise NotThere(f"device: cuda was asked for, and there is no GPU ({why}); take auto or cpu")
+    return "cuda" if there else "cpu"
+
+
+def find_dtype(asked: str, device: str) -> str:
+    """The dtype; auto takes bfloat16 on a GPU that computes in it, and float32 elsewhere.
+
+    Args:
+        asked: one of DTYPES.
+        device: "cpu" or "cuda", as find_device gives it.
+
+    Raises:
+        BadInput: float16 on a CPU.
+    """
+    if asked == "float16" and device == "cpu":
+        raise BadInput("dtype: float16 wants a GPU, and there is none; take float32")
+    if asked != "auto":
+        return asked
+    if device == "cpu":
+        return "float32"
+    import torch
+
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+
+
+def on_this_machine(settings: "Settings", device: str | None = None) -> tuple["Settings", str]:
+    """The settings with the dtype they come to here, and the device, before any weight is loaded.
+
+    Args:
+        device: None takes what the settings say.
 
     Raises:
         NotThere: a GPU was asked for and none can be used.
         BadInput: what was asked for wants a GPU.
     """
-    if settings.device == "cpu":
-        return "cpu"
-    import torch
-
-    there = torch.cuda.is_available()
-    if settings.device == "cuda" and not there:
-        why = "this torch was built without CUDA" if torch.version.cuda is None else "torch finds none"
-        raise NotThere(f"device: cuda was asked for, and there is no GPU ({why}); take device=auto or device=cpu")
-    if not there and settings.dtype == "float16":
-        raise BadInput("dtype: float16 wants a GPU, and there is none; take float32")
-    if not there and settings.optimizer.startswith("paged"):
+    device = device or find_device(settings.device)
+    if device == "cpu" and settings.optimizer.startswith("paged"):
         raise BadInput(f"optimizer: {settings.optimizer} wants a GPU, and there is none; take adamw_torch")
-    return "cuda" if there else "cpu"
+    return settings.model_copy(update={"dtype": find_dtype(settings.dtype, device)}), device
 
 
-def precision(settings: Settings, device: str) -> dict[str, Any]:
+def precision(settings: "Settings", device: str) -> dict[str, Any]:
     """For TrainingArguments; told in full, since TRL turns on bfloat16 and checkpointing where nothing is said."""
     return {
         "use_cpu": device == "cpu",
@@ -67,7 +107,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def lower(settings: Settings, longest: int) -> str:
+def lower(settings: "Settings", longest: int) -> str:
     """Which settings to lower, to what: first what changes no result, then what does.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 from data.errors import BadInput, nearest
 from train.estimating import lengths_of, plan_of, predict
-from train.gpus import Gpu, gpu_of, smallest
+from train.gpus import GIB, Gpu, gpu_of, smallest
 from train.memory import OPTIMIZER_BYTES
 from train.plan import METHODS, Estimate, Lengths, Plan, Range
 from train.shapes import adapter_parameters, parameters, read_shape
@@ -160,9 +160,9 @@ def _fits(estimate: Estimate, gpu: Gpu | None, plan: Plan, lengths: Lengths) -> 
     if gpu and not gpu.bfloat16 and plan.dtype == "bfloat16":
         return f"{gpu.name} has no bfloat16; take --dtype float16 or another GPU"
     if gpu and gpu.memory >= estimate.peak.high:
-        return f"{gpu.name} ({gpu.memory / GB:.0f} GB)"
+        return f"{gpu.name} ({gpu.memory / GIB:.0f} GiB)"
     enough = smallest(estimate.peak.high, plan.dtype)
-    instead = f"{enough.name} ({enough.memory / GB:.0f} GB)" if enough else "no single GPU in the table"
+    instead = f"{enough.name} ({enough.memory / GIB:.0f} GiB)" if enough else "no single GPU in the table"
     if gpu is None and enough:
         return instead
     tight = gpu is not None and gpu.memory >= estimate.peak.middle

@@ -55,11 +55,12 @@ def lengths_of(counts: Counts) -> Lengths:
 def plan_of(settings: Any, device: Device) -> Plan:
     """The plan that settings (SftSettings, RewardSettings, DpoSettings, KtoSettings) amount to."""
     task: Any = type(settings).__name__.removesuffix("Settings").lower()
+    auto = "bfloat16" if device == "cuda" else "float32"
     dpo = task == "dpo"
     return Plan(
         task,
         "lora" if settings.method == "peft" else settings.method,
-        dtype=settings.dtype,
+        dtype=auto if settings.dtype == "auto" else settings.dtype,
         batch=settings.batch,
         accumulation=settings.accumulation,
         rank=settings.lora.rank,

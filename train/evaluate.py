@@ -17,6 +17,7 @@ from pathlib import Path
 
 from data.command import add_json, add_workspace, finish, parser
 from data.errors import BadInput, exit_status
+from train.devices import DEVICES, DTYPES
 from train.evaluating import Asked
 from train.judged_wins import Verdicts
 
@@ -51,8 +52,8 @@ def _models_and_rows(p: argparse.ArgumentParser) -> None:
     p.add_argument("--split", default="test", choices=("train", "validation", "test"), help="which rows (test)")
     p.add_argument("--limit", type=int, metavar="N", help="most rows, drawn by the hash of their ids")
     p.add_argument("--unverified", action="store_true", help="read an export that has changed or has no manifest")
-    p.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"), help="of sums (float32)")
-    p.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where models run (cpu)")
+    p.add_argument("--dtype", default="auto", choices=DTYPES, help="of sums (auto: bfloat16 on a GPU, else float32)")
+    p.add_argument("--device", default="auto", choices=DEVICES, help="where models run (auto)")
     p.add_argument("--served", metavar="DIR", help="the model that will be served, for template_match (RUN itself)")
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from data.errors import BadInput, NotThere, Refused
 from data.manifest import MANIFEST, read_manifest
 from train.cases import Case
+from train.devices import find_device, find_dtype
 from train.evaluation_rows import Held, LeftOut, fitting, held_out
 from train.exports import Export, read_export
 from train.finding import check_tokenizer
@@ -34,8 +35,8 @@ class Asked(NamedTuple):
     by_token: bool = False
     max_new_tokens: int = 256
     seed: int = 0
-    dtype: str = "float32"
-    device: str = "cpu"
+    dtype: str = "auto"
+    device: str = "auto"
     unverified: bool = False
     wants_answers: bool = False
     """Answers to the export's prompts, for people or judges to compare."""
@@ -72,6 +73,8 @@ def prepare(asked: Asked) -> Prepared:
     against = side_of(asked.against, run, by_token=asked.by_token)
     scorer = side_of(asked.reward_model) if asked.reward_model else None
     _check(asked, run, against, scorer)
+    device = find_device(asked.device)
+    asked = asked._replace(device=device, dtype=find_dtype(asked.dtype, device))
     if asked.bundled and asked.regression is None and not run.scores:
         from train.regression import BUNDLED
 
@@ -120,11 +123,6 @@ def _check(asked: Asked, run: Side, against: Side, scorer: Side | None) -> None:
                 raise BadInput(f"{flag}: {run.name} is a reward model, which gives no answers; leave the flag out")
     for side in (run, against):
         check_tokenizer(side.found, side.name)
-    if asked.device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise NotThere("--device cuda: there is no GPU that torch can use; leave the flag out")
     if asked.harness:
         check_harness(asked.harness, asked.include)
 

@@ -9,7 +9,7 @@ import logging
 import os
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from data.errors import BadInput, NotThere, Refused, one_line
 from data.manifest import MANIFEST, Manifest, read_manifest
@@ -18,6 +18,8 @@ from data.records import digest
 TOKENIZER = "tokenizer_config.json"
 TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
 ADAPTER = "adapter_config.json"
+Kind = Literal["causal", "reward"]
+"""A model that answers, or one that scores."""
 
 
 def quiet() -> None:
@@ -207,3 +209,21 @@ def _commit(name: str) -> str:
     except (OSError, ValueError, KeyError) as error:
         raise unreadable(name, error) from None
     return str(commit or "unknown")
+
+
+def kind_of(found: Found) -> Kind:
+    """Whether a model answers or scores, by its files; a name on the Hub is held to answer.
+
+    Raises:
+        BadInput: its configuration cannot be read.
+    """
+    if found.folder is None:
+        return "causal"
+    file = found.folder / (ADAPTER if found.adapter else "config.json")
+    try:
+        read = json.loads(file.read_text("utf-8"))
+        heads = [str(one) for one in read.get("architectures") or []]
+    except (OSError, ValueError, AttributeError):
+        raise BadInput(f"{file} cannot be read as JSON; take the folder as it was saved") from None
+    scores = read.get("task_type") == "SEQ_CLS" or any(one.endswith("ForSequenceClassification") for one in heads)
+    return "reward" if scores else "causal"

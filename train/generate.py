@@ -15,6 +15,7 @@ from pathlib import Path
 
 from data.command import add_json, finish, parser, progress
 from data.errors import BadInput, exit_status
+from train.devices import DEVICES, DTYPES, find_device, find_dtype
 
 SPLITS = ("train", "validation", "test", "all")
 
@@ -43,8 +44,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     p.add_argument("--max-tokens", type=int, default=256, metavar="N", help="most tokens of an answer (256)")
     p.add_argument("--batch", type=int, default=8, metavar="N", help="answers made at once (8)")
     p.add_argument("--seed", type=int, default=0, help="of the sampling (0)")
-    p.add_argument("--device", default="auto", metavar="WHERE", help="auto, cpu or cuda (auto)")
-    p.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="of the weights")
+    p.add_argument("--device", default="auto", choices=DEVICES, help="where (auto)")
+    p.add_argument("--dtype", choices=DTYPES, default="auto", help="of weights (auto: bfloat16 on a GPU, else float32)")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
     p.add_argument("--force", action="store_true", help="put it in the place of a former one")
     add_json(p)
@@ -65,7 +66,6 @@ def main(argv: list[str] | None = None) -> int:
     from train.generating import Job, Wanted, generate
     from train.kept_lines import is_going
     from train.prompt_rows import read_prompts
-    from train.serving import find_device
 
     heat = args.temperature if args.temperature is not None else (0.8 if n > 1 else 0.0)
     wanted = Wanted(
@@ -87,7 +87,8 @@ def main(argv: list[str] | None = None) -> int:
     with progress("reading prompts") as step:
         asked, rejected = read_prompts(args.prompts, args.split)
         step(len(asked))
-    job = Job(args.model, asked[: args.limit], wanted, args.out, find_device(args.device), args.dtype)
+    device = find_device(args.device)
+    job = Job(args.model, asked[: args.limit], wanted, args.out, device, find_dtype(args.dtype, device))
     summary = generate(job, rejected, replace=args.force)
     if args.to_tasks:
         tasks = os.path.join(summary["written"], "data", "tasks.jsonl")

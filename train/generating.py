@@ -10,12 +10,11 @@ from data.folder import write_folder
 from data.records import Lineage, Message, Response, digest
 from train.answering import Sampling, answer_tokens, render
 from train.best_of import score_dialogues
-from train.finding import check_tokenizer, find_model, fingerprint
+from train.finding import check_tokenizer, find_model, fingerprint, kind_of
 from train.generated_rows import Answers, best_rows, ranking_tasks
 from train.kept_lines import drop_lines, is_going, keep_lines
 from train.loading import open_model, open_tokenizer
 from train.prompt_rows import SPLITS, Asked
-from train.serving import kind_of, put
 from train.tokens import check_template, template_hash
 
 COMMAND = "train.generate"
@@ -154,8 +153,7 @@ def _answer_all(job: Job, named: Named, config: Any) -> Made:
         keep_lines(job.out, "answers", config) as kept,
         progress("answering", total=len(asked) * wanted.n) as step,
     ):
-        loaded = open_model(job.model, dtype=job.dtype)
-        put(loaded.model, job.device)
+        loaded = open_model(job.model, dtype=job.dtype, device=job.device)
         rendered = render(
             loaded.tokenizer, [_plain(one.prompt.messages) for one in asked], [one.prompt.tools for one in asked]
         )
@@ -215,8 +213,7 @@ def _score_all(job: Job, responses: Answers, config: Any) -> dict[str, float | N
     with keep_lines(job.out, "scores", config) as kept, progress("scoring", total=len(todo)) as step:
         known: dict[str, float | None] = {row["id"]: row["score"] for row in kept.rows}
         step(len(known))
-        loaded = open_model(job.wanted.reward, kind="reward", dtype=job.dtype)
-        put(loaded.model, job.device)
+        loaded = open_model(job.wanted.reward, kind="reward", dtype=job.dtype, device=job.device)
         for first in range(0, len(todo), block):
             some = todo[first : first + block]
             if all(r.id in known for _, r in some):

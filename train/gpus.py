@@ -1,5 +1,6 @@
 """GPUs by name: memory, peak of bfloat16 sums, power, and where each figure is from."""
 
+import re
 from typing import NamedTuple
 
 from data.errors import NotThere, nearest
@@ -36,17 +37,20 @@ GPUS: tuple[Gpu, ...] = (
 
 
 def gpu_of(name: str) -> Gpu:
-    """The GPU by its name, whatever its case.
+    """The GPU by its name, whatever its case, with or without "NVIDIA", blanks and hyphens.
 
     Raises:
         NotThere: it is not in the table.
     """
-    known = {gpu.name.upper(): gpu for gpu in GPUS}
-    if name.upper() not in known:
-        raise NotThere(
-            f"--gpu '{name[:40]}' is none of {', '.join(g.name for g in GPUS)}{nearest(name.upper(), known)}"
-        )
-    return known[name.upper()]
+    known = {_plain(gpu.name): gpu for gpu in GPUS}
+    if _plain(name) not in known:
+        names = [gpu.name for gpu in GPUS]
+        raise NotThere(f"--gpu '{name[:40]}' is none of {', '.join(names)}{nearest(name.upper(), names)}")
+    return known[_plain(name)]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Z0-9]|NVIDIA|GEFORCE", "", name.upper())
 
 
 def smallest(size: float, dtype: str = "float32") -> Gpu | None:

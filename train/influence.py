@@ -14,6 +14,7 @@ from pathlib import Path
 
 from data.command import add_json, add_workspace, finish, parser
 from data.errors import BadInput, exit_status
+from train.devices import DEVICES
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     p.add_argument("--width", type=int, default=2048, metavar="N", help="numbers a gradient is sketched to (2048)")
     p.add_argument("--confirm", type=int, default=0, metavar="N", help="train again without the worst N annotators")
-    p.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where the model runs (cpu)")
+    p.add_argument("--device", default="auto", choices=DEVICES, help="where the model runs (auto)")
     p.add_argument("--out", type=Path, metavar="DIR", help="the folder to write (WORKSPACE/influence/NAME)")
     p.add_argument("--force", action="store_true", help="put it in the place of a former one")
     p.add_argument("--seed", type=int, default=0, help="of the sketch (0)")

@@ -14,6 +14,7 @@ from data.command import progress
 from data.errors import BadInput, ConcordError, NotEnough, NotThere, Refused
 from data.folder import check_place, write_folder
 from data.manifest import MANIFEST, read_manifest
+from train.devices import find_device
 from train.exports import Pair
 from train.finding import find_model
 from train.preparing import Asked as RunAsked
@@ -46,7 +47,7 @@ class Asked(NamedTuple):
     confirm: int = 0
     """Annotators to train again without; 0 for none."""
     seed: int = 0
-    device: str = "cpu"
+    device: str = "auto"
     out: Path | None = None
     force: bool = False
 
@@ -123,11 +124,11 @@ def prepared(asked: Asked, run: Verified) -> tuple[Ready, Terms, dict[str, list[
     task = str(config.get("task"))
     if task not in TASKS:
         raise BadInput(f"{run.folder} is a run of train.{task}; influence is of train.reward and train.dpo")
-    settings = _settings(run, task, asked.device)
+    settings = _settings(run, task, find_device(asked.device))
     unproved = str(config.get("export")).startswith("unverified:")
     export = _export_of(asked, run)
     typed = RunAsked(task, export, asked.workspace, settings.model, unverified=unproved)
-    ready = prepare(typed, settings, asked.device)
+    ready = prepare(typed, settings)
     for key, what, then in (
         ("export", f"--export {export}", "name the one it was trained on"),
         ("model", f"the model {settings.model}", "put the former one there again"),
@@ -223,15 +224,15 @@ def _gradients(
 ) -> tuple[int, "Gradients", "Gradients"]:
     """How many weights were trained, and the gradients of rows trained on and of rows held out."""
     from train.answer_head import add_head
-    from train.loading import Kind as ModelKind
+    from train.finding import Kind as ModelKind
     from train.loading import open_model
     from train.margin_gradients import count_weights, gradients, make_sketch, policy_margin, reward_margin
 
-    settings = ready.settings
+    settings, device = ready.settings, str(ready.config["device"])
     kind: ModelKind = "reward" if ready.config["task"] == "reward" else "causal"
-    loaded = open_model(str(run.folder), kind=kind, dtype=settings.dtype, trainable=True, device=asked.device)
+    loaded = open_model(str(run.folder), kind=kind, dtype=settings.dtype, trainable=True, device=device)
     four_bit = settings.method == "qlora"
-    model = loaded.model if four_bit else loaded.model.to(asked.device)
+    model = loaded.model if four_bit else loaded.model.to(device)
     pad = loaded.tokenizer.pad_token_id or 0
     if isinstance(settings, DpoSettings):
         add_head(model.get_base_model() if loaded.adapter else model)
@@ -247,7 +248,7 @@ def _gradients(
     if isinstance(settings, DpoSettings) and settings.loss != "orpo":
         made = [
             one._replace(margin=one.margin - start)
-            for one, start in zip(made, _reference(model, ready, settings, splits, asked.device), strict=True)
+            for one, start in zip(made, _reference(model, ready, settings, splits, device), strict=True)
         ]
     return weights, made[0], made[1]
 

@@ -7,17 +7,14 @@ A name is a base model's folder, an adapter's, a run's, or OWNER/NAME on the Hub
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from data.errors import BadInput, Refused
-from train.finding import ADAPTER, Found, check_base, check_folder, find_model, quiet, unreadable
+from data.errors import Refused
+from train.finding import Found, Kind, check_base, check_folder, find_model, kind_of, quiet, unreadable
 from train.finding import fingerprint as fingerprint
-
-Kind = Literal["causal", "reward"]
 
 
 def load_tokenizer(model: str) -> Any:
@@ -64,8 +61,8 @@ def load_causal(model: str, *, four_bit: bool = False, dtype: str = "float32", d
 
 
 def _put_there(device: str) -> dict[str, Any]:
-    """For from_pretrained: all of the model on this process's own GPU."""
-    return {"device_map": {"": int(os.environ.get("LOCAL_RANK") or 0)}} if device == "cuda" else {}
+    """For from_pretrained: all of the model on the CPU, or on this process's own GPU."""
+    return {"device_map": {"": int(os.environ.get("LOCAL_RANK") or 0) if device == "cuda" else "cpu"}}
 
 
 def nf4(compute: str = "float32", skip: list[str] | None = None) -> Any:
@@ -153,6 +150,13 @@ def open_model(
     return Loaded(model.train(trainable), tokenizer, found.base, found.adapter, kind)
 
 
+def put(model: Any, device: str) -> Any:
+    """The model on its device; one in 4 or 8 bits stays where it was loaded, on the GPU if there is one."""
+    if getattr(model.config, "quantization_config", None) is not None:
+        return model
+    return model.to(device)
+
+
 def open_tokenizer(found: Found) -> Any:
     """The tokenizer of a model that was found: the adapter's own where it has one, else the base's.
 
@@ -170,25 +174,13 @@ def open_tokenizer(found: Found) -> Any:
 
 def _check_kind(found: Found, name: str, kind: Kind, trainable: bool) -> None:
     """Refuse a scorer where answers are wanted, and answers where scores are."""
-    is_reward = _scores(found)
+    is_reward = kind_of(found) == "reward"
     if kind == "causal" and is_reward:
         raise Refused(f"{name} is a reward model: it scores and does not answer; name a language model")
     if kind == "reward" and not is_reward and found.adapter:
         raise Refused(f"{name} is an adapter that answers and does not score; merge it (train.merge), or name its base")
     if kind == "reward" and not is_reward and not trainable:
         raise Refused(f"{name} has no score head; name a run of train.reward")
-
-
-def _scores(found: Found) -> bool:
-    if found.folder is None:
-        return False
-    file = found.folder / (ADAPTER if found.adapter else "config.json")
-    try:
-        read = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        raise BadInput(f"{file} cannot be read as JSON; take the folder as it was saved") from None
-    heads = [str(one) for one in read.get("architectures") or []]
-    return read.get("task_type") == "SEQ_CLS" or any(one.endswith("ForSequenceClassification") for one in heads)
 
 
 def _load(base: str, kind: Kind, four_bit: bool, dtype: str, device: str) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from data.command import add_json, finish, parser
 from data.errors import BadInput, exit_status
+from train.devices import DEVICES, find_device
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--texts", type=int, default=200, metavar="N", help="most rows to compare over (200)")
     p.add_argument("--length", type=int, default=1024, metavar="N", help="most tokens of each (1024)")
     p.add_argument("--batch", type=int, default=4, metavar="N", help="texts compared at once (4)")
-    p.add_argument("--device", default="auto", metavar="WHERE", help="auto, cpu or cuda (auto)")
+    p.add_argument("--device", default="auto", choices=DEVICES, help="where (auto)")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
     p.add_argument("--force", action="store_true", help="put it in the place of a former one")
     add_json(p)
@@ -38,7 +39,6 @@ def main(argv: list[str] | None = None) -> int:
             raise BadInput(f"--{name} {getattr(args, name)} is below {least}")
     from data.folder import check_place
     from train.merge_run import Plan, merge_and_write
-    from train.serving import find_device
 
     check_place(args.out, replace=args.force)
     plan = Plan(

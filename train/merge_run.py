@@ -10,13 +10,12 @@ from data.errors import Refused
 from data.folder import Folder, write_folder
 from data.manifest import MANIFEST
 from data.records import digest
-from train.finding import Found, find_model, fingerprint
+from train.finding import Found, Kind, find_model, fingerprint, kind_of
 from train.held_texts import Texts, held_texts
 from train.likeness import Likeness, likeness, score_likeness
-from train.loading import Kind, load_tokenizer, open_model
+from train.loading import load_tokenizer, open_model, put
 from train.merging import Onto, load_form, merge, write_form
 from train.same_tokenizer import copy_tokenizer
-from train.serving import kind_of, put
 from train.tokens import template_hash
 
 WELL = 0.995  # share of tokens on which a merged model should agree with its adapter
@@ -113,12 +112,11 @@ def _forms(
     with progress("comparing", total=len(texts.rows) * len(tried)) as step:
         for way in tried:
             _write_way(plan, found, kind, way, compute, work)
-        loaded = open_model(plan.run, kind=kind, dtype=compute)
-        reference = put(loaded.model, plan.device)
+        loaded = open_model(plan.run, kind=kind, dtype=compute, device=plan.device)
         for way in tried:
             form = put(load_form(work / way, kind), plan.device)
             form.config.get_text_config().pad_token_id = loaded.tokenizer.pad_token_id
-            forms[way] = compare(reference, form, texts.rows, batch=plan.batch, tell=step)
+            forms[way] = compare(loaded.model, form, texts.rows, batch=plan.batch, tell=step)
             del form
     return forms
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data.errors import Refused, one_line
-from train.finding import Found, quiet
-from train.loading import Kind, load_causal, nf4
+from train.finding import Found, Kind, quiet
+from train.loading import load_causal, nf4
 
 Onto = Literal["16bit", "4bit"]
 BITS = (16, 8, 4)

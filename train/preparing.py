@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from data.command import progress
 from data.errors import BadInput, Refused
 from data.records import digest
-from train.devices import pick_device
+from train.devices import on_this_machine
 from train.exports import SPLITS, Answer, Export, Pair, read_export
 from train.finding import Found, check_tokenizer, find_model, fingerprint
 from train.loading import open_tokenizer
@@ -91,7 +91,7 @@ def prepare(asked: Asked, settings: Settings, device: str | None = None, *, shar
         export = read_export(asked.export, unverified=asked.unverified)
         step(1)
     task = task_of(export.kind, "orpo" if isinstance(settings, DpoSettings) and settings.loss == "orpo" else asked.task)
-    device = device or pick_device(settings)
+    settings, device = on_this_machine(settings, device)
     tokenizer = open_tokenizer(found)
     check_template(tokenizer, settings.model)
     rows, looked = _rows(export, tokenizer, settings, Limits(task, settings.length))

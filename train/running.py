@@ -185,7 +185,8 @@ def _steps(settings: Settings, rows: int) -> int:
 def _model(ready: Ready, device: str) -> tuple[Any, Any]:
     """The model to train, with its adapter; random weights (adapter, score head) are the seed's."""
     from train.adapters import put_on
-    from train.loading import Kind, open_model
+    from train.finding import Kind
+    from train.loading import open_model
 
     settings = ready.settings
     kind: Kind = "reward" if ready.config["task"] == "reward" else "causal"

@@ -52,8 +52,8 @@ class Settings(_Settings):
     """For method peft: `peft_type` (IA3, LOHA, OFT …) and the keys of PEFT's own configuration of it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes a GPU where there is one."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of weights and sums; for qlora, of the sums. bfloat16 wants a GPU of the Ampere kind or newer."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of weights and sums; for qlora, of the sums. auto: bfloat16 on a GPU that computes in it, else float32."""
     length: Annotated[int, Field(ge=8)] = 1024
     """Most tokens of prompt and answer; what is longer is cut or dropped, which preflight lists."""
     allow_loss: Annotated[float, Field(ge=0, le=1)] = 0.0
