@@ -7,13 +7,16 @@ VENV_PYTHON := .venv/bin/python
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean sft-train reward-train dpo-train gated-adapter infer-benchmark cost
+.PHONY: help demo tour test lint bench clean sft-train reward-train dpo-train gated-adapter infer-benchmark cost
 
 help: ## list the targets (this)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.core ## the labelling page with sample tasks on http://127.0.0.1:7860 (ARGS="--port 8000" to change)
 	@$(VENV_PYTHON) -m annotate.demo $(ARGS)
+
+tour: .venv/.train ## from seed tasks to a gated adapter over five seeds, beside the truth (some minutes; ARGS="--seeds 1")
+	@$(VENV_PYTHON) -m tour --workspace "$(WORKSPACE)" $(ARGS)
 
 test: .venv/.test ## linters, types and every test (installs what they need)
 	@sh tests/chromium.sh $(VENV_PYTHON)

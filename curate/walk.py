@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from data.errors import ConcordError, one_line
+from curate.walk_runs import KINDS, add_runs, read_folders
+from data.errors import one_line
 from data.jsonl import parse, read_lines
-from data.manifest import MANIFEST, read_manifest
+from data.manifest import MANIFEST
 from data.parquet import read_rows
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _DEEP = 200  # generations that a tree shows
 
 
 class Node(NamedTuple):
-    """A record: its kind (prompt, response, task, judgment, row, or record), a few words, and where it lies."""
+    """A record: its kind (prompt, response, task, judgment, row, record, or one of walk_runs), a few words, where."""
 
     id: str
     kind: str
@@ -81,23 +82,21 @@ def add_store(graph: Graph, tx: "Tx") -> None:
 
 def add_folders(graph: Graph, workspace: Path) -> None:
     """Add the records of every folder under a workspace that has a manifest; others are passed over."""
-    for manifest in sorted(workspace.rglob(MANIFEST)):
-        folder = manifest.parent
-        if any(part.startswith(".") for part in folder.relative_to(workspace).parts):
-            continue
+    found = [
+        path
+        for path in sorted(workspace.rglob(MANIFEST))
+        if not any(part.startswith(".") for part in path.parent.relative_to(workspace).parts)
+    ]
+    made = read_folders(found)
+    exports = {one.folder for one in made.values() if one.what == "export"}
+    for folder in (path.parent for path in found):
         for path in sorted(folder.rglob("*.jsonl")):
             if path.name not in _SKIPPED:
                 _add_all(graph, (line.value for line in read_lines(path)), str(path.relative_to(workspace)))
-        if _is_export(folder):
+        if folder in exports:
             for path in sorted(folder.glob("data/*.parquet")):
                 _add_all(graph, read_rows(path), str(path.relative_to(workspace)))
-
-
-def _is_export(folder: Path) -> bool:
-    try:
-        return read_manifest(folder).what == "export"
-    except ConcordError:
-        return False
+    add_runs(graph, workspace, made)
 
 
 def _add_all(graph: Graph, values: Iterable[Any], where: str) -> None:
@@ -190,7 +189,7 @@ def tree(graph: Graph, start: str, forward: bool) -> list[dict[str, Any]]:
 
 
 def _place(graph: Graph, one: str) -> tuple[int, str]:
-    order = ("record", "prompt", "task", "judgment", "response", ROW)
+    order = ("record", "prompt", "task", "judgment", "response", ROW, *KINDS)
     return (order.index(graph.nodes[one].kind) if one in graph.nodes else -1, one)
 
 

@@ -129,6 +129,17 @@ def flow(steps: Iterable[tuple[Words, int, Markup | None]]) -> Markup:
     return Markup('<ol class="flow">{}</ol>').format(Markup("").join(cells)) if cells else Markup()
 
 
+def trail(steps: Iterable[tuple[Words, Any, Any]]) -> Markup:
+    """A way downwards: at each step what it is, its text, and a remark."""
+    cells = [
+        Markup("<li><span>{}</span><div>{}{}</div></li>").format(
+            say(name), data(text, 400), Markup("<small>{}</small>").format(remark) if remark else ""
+        )
+        for name, text, remark in steps
+    ]
+    return Markup('<ol class="trail">{}</ol>').format(Markup("").join(cells)) if cells else Markup()
+
+
 def table(
     columns: Sequence[Words],
     rows: Sequence[Sequence[Any]],

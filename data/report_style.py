@@ -90,6 +90,13 @@ a{color:var(--accent)}
 .flow li+li::before{content:"→";position:absolute;left:-14px;top:14px;color:var(--strong);font-weight:700}
 .flow b{display:block;font-size:22px;font-variant-numeric:tabular-nums}
 .flow span,.flow small{font-size:14px;color:var(--soft)}
+.trail{list-style:none;margin:16px 0;padding:0 0 0 10px}
+.trail li{display:grid;grid-template-columns:10em 1fr;gap:16px;padding:0 0 16px 22px;position:relative;
+ border-left:2px solid var(--line)}
+.trail li:last-child{border-left-color:transparent;padding-bottom:0}
+.trail li::before{content:"";position:absolute;left:-7px;top:6px;width:12px;height:12px;border-radius:50%;
+ background:var(--one)}
+.trail span:first-child,.trail small{font-size:14px;color:var(--soft)}.trail small{display:block}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:28px;align-items:start}
 .grid>*{min-width:0}
 figure{margin:16px 0;min-width:0;max-width:520px}
@@ -122,10 +129,11 @@ pre code{overflow-wrap:normal}
 .foot{margin:56px 0 32px;padding-top:12px;border-top:1px solid var(--line);color:var(--soft);font-size:14px}
 @media (max-width:560px){body{font-size:15px}main{padding-left:16px;padding-right:16px}
  h1{font-size:26px}.lead{font-size:16.5px}.keys{grid-template-columns:1fr 1fr}
+ .trail li{grid-template-columns:1fr;gap:2px}
  .flow{flex-direction:column}.flow li{flex:none}.flow li+li::before{content:"↓";left:14px;top:-15px}}
 @media print{@page{margin:16mm}body{font-size:10.5pt}main{max-width:none;padding:0}
  .choices,.contents,details:not([open]){display:none}h1{font-size:22pt}h2{font-size:15pt;margin-top:20pt}
- h2,h3,caption,.axis.y{break-after:avoid}figure,.finding,.keys div,.note,.flow,tr,pre{break-inside:avoid}
+ h2,h3,caption,.axis.y{break-after:avoid}figure,.finding,.keys div,.note,.flow,.trail li,tr,pre{break-inside:avoid}
  thead{display:table-header-group}.scroll,pre{overflow:visible}pre{white-space:pre-wrap;overflow-wrap:anywhere}
  .note,.keys div,.flow li,pre,.level{border:1px solid var(--line);background:none}
  figure{max-width:13cm}.grid{grid-template-columns:1fr 1fr;gap:14pt}

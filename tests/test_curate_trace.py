@@ -282,3 +282,29 @@ def test_a_store_of_version_1_is_brought_to_retractions(store_url: str, monkeypa
         assert tx.value("SELECT COUNT(*) FROM retractions") == 0
         assert ledger.verify(tx, 1) == []
     now.close()
+
+
+def test_a_row_leads_to_the_runs_trained_on_it_and_to_what_was_decided_of_them(tmp_path: Path) -> None:
+    from curate import walk
+
+    def written(name: str, what: str, config: dict[str, Any], **files: list[Any]) -> str:
+        with write_folder(tmp_path / name, what, config) as folder:
+            for split, rows in files.items():
+                folder.write(f"data/{split}.jsonl", rows)
+            return folder.seal().digest
+
+    row = {"judgment_ids": [], "prompt_id": "q"}
+    export = written("export", "export", {}, train=[{"id": "taught", **row}], test=[{"id": "held", **row}])
+    other = written("other", "export", {"n": 1}, train=[{"id": "elsewhere", **row}])
+    run = written("run", "dpo run", {"export": export})
+    written("far", "dpo run", {"export": other})
+    seen = written("seen", "evaluation", {"run": {"digest": run}, "export": export})
+    gate = written("gate", "gate", {"run": run, "outcome": "fail"})
+    graph = walk.empty()
+    walk.add_folders(graph, tmp_path)
+    assert set(flat(walk.tree(graph, "taught", forward=True))) == {run, seen, gate}
+    assert graph.nodes[gate].note == "gate: fail"
+    assert walk.tree(graph, "held", forward=True) == []
+    assert set(flat(walk.tree(graph, gate, forward=False))) >= {run, "taught"}
+    # Retracting works on records; a run is told of, and trained again by people.
+    assert walk.effect(graph, "q").records == []

@@ -1,0 +1,137 @@
+"""The whole tour: a server of made-up answers, a tiny model, every seed's chain, the proof and the report."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data.errors import ConcordError
+from data.jsonl import write_lines
+from tour.chain import Chain, Followed, follow
+from tour.people import BAD_CREW, CREW
+from tour.stages import ROOT, environment, open_desk, python, run
+
+
+class Asked(NamedTuple):
+    """What was typed."""
+
+    place: Path
+    seeds: int
+    at_once: int
+    tasks: int
+    held: int
+    model: Path | None
+
+
+@contextmanager
+def answers(place: Path) -> Iterator[str]:
+    """`datagen.fake_server` on a free port; gives its base URL, and ends it afterwards."""
+    words = [*python("datagen.fake_server"), "--port", "0"]
+    with (place / "fake_server.txt").open("w") as log:
+        process = subprocess.Popen(
+            words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1
+        )
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            url = next((word for word in said.split() if word.startswith("http://")), "")
+            if not url:
+                raise ConcordError(f"the server of made-up answers did not start: {said.strip()[:300]}")
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            yield url.rstrip("/").removesuffix("/v1") + "/v1"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def go(asked: Asked) -> tuple[dict[str, Any], bool]:
+    """Every seed, the proof, the report; returns the summary, and whether all that the tour sets out to show held.
+
+    Raises:
+        ConcordError: a stage ended otherwise than it should; its log says more.
+    """
+    from tour.page import report
+    from tour.proof import claims, read_seed
+
+    before = _clear(asked.place)
+    began = time.monotonic()
+    with answers(asked.place) as url:
+        model = asked.model or _tiny(asked.place)
+        followed = follow_seeds(asked, url, model)
+    seeds = [read_seed(one) for one in followed]
+    undecided = next((s.status for s in followed[0].desk.stages if s.key == "gate_undecided"), None)
+    shown = claims(seeds, undecided)
+    seconds = time.monotonic() - began
+    digests = {f"{one.chain.seed}/{s.key}": s.digest for one in followed for s in one.desk.stages if s.digest}
+    other = sorted(key for key in digests if before and before.get(key) != digests[key])
+    told = {"seconds": round(seconds, 1), "claims": [claim._asdict() for claim in shown], "digests": digests}
+    write_lines(asked.place / "tour.json", [told])
+    (asked.place / "report.html").write_text(report(followed, seeds, shown, seconds, before, other), "utf-8")
+    failed = [claim.key for claim in shown if not claim.held]
+    summary = {
+        "seeds": asked.seeds,
+        "stages": sum(len(one.desk.stages) for one in followed),
+        "minutes": round(seconds / 60, 1),
+        "held": [claim.key for claim in shown if claim.held],
+        "not_held": failed,
+        "digests": f"{len(digests)}" + (_compared(before, other) if before else ""),
+        "read": str(asked.place / "report.html"),
+    }
+    return summary, not failed and not (before and other)
+
+
+def _compared(before: dict[str, str], other: list[str]) -> str:
+    return f", {len(other)} other than the last tour's: {', '.join(other[:5])}" if other else ", all as the last tour's"
+
+
+def _clear(place: Path) -> dict[str, str]:
+    """Make way for a tour; gives the digests of the one that was there.
+
+    Raises:
+        Refused: a folder is there that is no tour's.
+    """
+    from data.errors import Refused
+
+    kept = place / "tour.json"
+    before: dict[str, str] = {}
+    if place.exists() and any(place.iterdir()):
+        if not kept.exists() and not (place / ".touring").exists():
+            raise Refused(f"{place} is there and is no tour's folder; move it, or name another --workspace")
+        if kept.exists():
+            before = json.loads(kept.read_text("utf-8"))["digests"]
+        shutil.rmtree(place)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / ".touring").touch()
+    return before
+
+
+def _tiny(place: Path) -> Path:
+    desk = open_desk(place / "model", _tell("the tiny model"))
+    run(desk, "tiny", "train.tiny", out=place / "tiny")
+    return place / "tiny"
+
+
+def _tell(name: str) -> Any:
+    return lambda key: print(f"{name}: {key}", file=sys.stderr, flush=True)
+
+
+def follow_seeds(asked: Asked, url: str, model: Path) -> list[Followed]:
+    """Every seed's chain, some at a time; the first goes all the way, the last has people who hardly look."""
+    made = []
+    for seed in range(asked.seeds):
+        bad = asked.seeds > 1 and seed == asked.seeds - 1
+        whole, crew = seed == 0, BAD_CREW if bad else CREW
+        chain = Chain(seed, crew, url, model, asked.tasks, asked.held, gated=whole or bad, whole=whole)
+        made.append(Followed(chain, open_desk(asked.place / f"seed-{seed}", _tell(f"seed {seed}"))))
+    order = sorted(made, key=lambda one: (not one.chain.whole, not one.chain.gated))
+    with ThreadPoolExecutor(asked.at_once) as pool:
+        for done in [pool.submit(follow, one.desk, one.chain) for one in order]:
+            done.result()
+    return made
