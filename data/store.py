@@ -281,7 +281,10 @@ def schema_version(tx: Tx) -> int:
         there = tx.value("SELECT to_regclass('meta')") is not None
     else:
         there = tx.value("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is not None
-    version = int(tx.value("SELECT value FROM meta WHERE key = 'schema'") or 0) if there else 0
+    told = str(tx.value("SELECT value FROM meta WHERE key = 'schema'") or 0) if there else "0"
+    if not told.isdecimal():
+        raise StoreError(f"its table meta tells no version of the schema but '{one_line(told, 40)}'")
+    version = int(told)
     if version > (newest := len(MIGRATIONS)):
         raise StoreTooNew(
             f"this store has schema {version}, this Concord knows up to {newest}; install a newer Concord"

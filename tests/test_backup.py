@@ -337,6 +337,14 @@ def nested(held: list[Any]) -> None:
     held[1][0] = {"bytes": "zz"}
 
 
+def odd_rows(held: list[Any]) -> None:
+    held[1][held[0].index("rows")] = "[1]"
+
+
+def no_head(held: list[Any]) -> None:
+    held[1][held[0].index("head_hash")] = ""
+
+
 def too_large(held: list[Any]) -> None:
     held[1][held[0].index("at_ms")] = 2**64
 
@@ -354,7 +362,10 @@ def too_large(held: list[Any]) -> None:
         ("ledger", last_gone),
         ("task_records", other_record),
         ("slots", last_gone),
+        ("ledger", odd_rows),
+        ("projects", no_head),
         ("meta", lambda held: held[1].__setitem__(1, "1")),
+        ("meta", lambda held: held[1].__setitem__(1, "x")),
     ],
 )
 @pytest.mark.parametrize("target", ["sqlite", "postgresql"], indirect=True)
@@ -362,7 +373,7 @@ def test_rows_changed_under_new_hashes_are_found_and_nothing_is_restored(
     copied: Path, target: str, table: str, change: Callable[[list[Any]], None]
 ) -> None:
     rewrite(copied, table, change)
-    with pytest.raises((CheckFailed, BadInput)):
+    with pytest.raises((CheckFailed, BadInput, StoreError)):
         put_back(open_backup(copied), target)
     if target.startswith("sqlite"):
         place = Path(target.removeprefix("sqlite:///"))
@@ -577,6 +588,7 @@ def test_a_backup_that_is_no_good_ends_with_1_and_takes_nothing_away(db: str, tm
     opened.close()
     assert "does not fit it: p: " in one_line_of(run("backup", "--series", series, "--keep", "1"), 1)
     good, bad = backup_series.backups(series)
+    assert backup_series.keep_newest(series, 1) == []  # the newest good one is the older one
     assert open_backup(bad).faults
     assert not open_backup(good).faults
     assert "--with-faults" in one_line_of(run("restore", bad, "--store", f"sqlite:///{tmp_path}/x.db"), 2)
