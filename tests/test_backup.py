@@ -8,7 +8,9 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -619,6 +621,37 @@ def small_files() -> None:
     """As if the disk were full after 20 kB: what is longer cannot be written."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def test_the_command_takes_whole_judgments_while_several_people_work(store_url: str, tmp_path: Path) -> None:
+    opened = open_store(store_url)
+    load(opened, rows(400), overlap=3)
+    p, people = project_id(opened), [add(opened, name) for name in ("Ana", "Ben", "Cem")]
+    ended = threading.Event()
+    done: list[str] = []
+
+    def works(who: str) -> None:
+        while not ended.is_set() and opened.change(lambda tx: assign.claim(tx, p, who)):
+            work(opened, who, p)
+            done.append(who)
+
+    with ThreadPoolExecutor() as pool:
+        running = [pool.submit(works, who) for who in people]
+        while len(done) < 10:
+            ended.wait(0.01)
+        before = len(done)
+        try:
+            said = run("backup", "--store", store_url, "--out", tmp_path / "b", "--json")
+        finally:
+            ended.set()
+        assert [one.result() for one in running] == [None] * 3
+    assert (said.returncode, said.stderr) == (0, "")
+    made = open_backup(tmp_path / "b")
+    assert not made.faults
+    assert before <= made.rows["judgments"] <= len(done)
+    with opened.read() as tx:  # what the backup saw is what was there: its head is an event of the ledger's
+        assert ledger.verify(tx, p, known_head=made.heads["p"]) == []
+    opened.close()
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(db: str, tmp_path: Path) -> None:
