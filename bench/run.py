@@ -43,6 +43,11 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {  # name of the result: the shor
     "agreement": (["agreement", "--units", "100000"], ["agreement"]),
     "live_ab": (["live", "--judgments", "100000"], ["live"]),
     "live_ranking": (["live", "--judgments", "30000", "--kind", "ranking"], ["live", "--kind", "ranking"]),
+    "backup_sqlite": (["backup", "--judgments", "9000"], ["backup"]),
+    "backup_postgresql": (
+        ["backup", "--store", "postgresql", "--judgments", "9000"],
+        ["backup", "--store", "postgresql"],
+    ),
     "exporting": (["exporting", "--tasks", "5000"], ["exporting"]),
     "estimate": (["estimate", "--cells", "6"], ["estimate"]),
     "coverage": (["coverage", "--sims", "30", "--replicates", "300"], ["coverage"]),

@@ -22,7 +22,7 @@ from data.manifest import MANIFEST, Manifest, hash_row, hashes_of, make_manifest
 from data.records import Record, canonical, digest
 
 SPLITS = ("train", "validation", "test")
-_TOLD = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
+_TOLD = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENAMETOOLONG}
 
 
 class Folder:
@@ -167,7 +167,7 @@ def write_folder(
                 out.rename(former)
             unfinished.rename(out)
             whole = True
-            _flush_folder(out.parent)
+            flush_folder(out.parent)
             shutil.rmtree(former, ignore_errors=True)
     finally:
         if not whole:  # once renamed, the temporary name may already be another run's
@@ -238,6 +238,18 @@ def _fresh(unfinished: Path, out: Path) -> int:
     return lock
 
 
+def remove_unfinished(parent: Path, pattern: str) -> None:
+    """Take away what killed runs left in `parent` under names like this; what a run still holds locked stays."""
+    for left in parent.glob(pattern):
+        with contextlib.suppress(OSError):
+            held = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(held)
+
+
 @contextlib.contextmanager
 def _disk_faults(out: Path, *, always: bool = False) -> Iterator[None]:
     """A full or closed disk in words; with `always`, whatever the system says no to."""
@@ -255,10 +267,11 @@ def _flush(folder: Path) -> None:
         for name in names:
             with open(os.path.join(here, name), "rb") as file:
                 os.fsync(file.fileno())
-        _flush_folder(Path(here))
+        flush_folder(Path(here))
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Bring a folder's list of names to the disk."""
     held = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(held)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from data.errors import BadInput, StoreDown, StoreError, StoreTooNew, one_line
 from data.schema import MIGRATIONS
@@ -134,9 +134,11 @@ def _translated() -> Iterator[None]:
         said = str(getattr(error, "orig", error))
         raise BadInput(f"a value does not fit the store: {one_line(said, 200)}") from error
     except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
-        retry = getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
-        if retry or getattr(error.orig, "sqlite_errorname", None) == "SQLITE_ERROR":  # wrong SQL, not a store away
+        state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+        if state in {"40001", "40P01", "SQLITE_ERROR"}:  # worth another try, or wrong SQL: not a store away
             raise
+        if state in {"53100", "SQLITE_FULL"}:
+            raise StoreError("the disk of the store is full; make room on it and try again") from error
         raise StoreDown(f"the store does not answer ({one_line(str(error.orig), 200)}); is it running?") from error
     except exc.TimeoutError as error:
         raise StoreDown("the store is too busy: no connection came free; try again") from error
@@ -147,14 +149,29 @@ def default_url(workspace: Path) -> str:
     return os.environ.get("CONCORD_STORE") or f"sqlite:///{workspace / 'concord.db'}"
 
 
-def open_store(url: str, *, create: bool = True, pool: int = 20, durable: bool = True) -> Store:
+def sqlite_file(url: str) -> Path | None:
+    """The file of a store in SQLite; None when the URL is another's, or no URL at all."""
+    try:
+        parsed = make_url(url)
+    except exc.ArgumentError:
+        return None
+    return Path(parsed.database) if parsed.drivername.startswith("sqlite") and parsed.database else None
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a store in this file, whatever signs its name holds."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def open_store(url: str, *, create: bool = True, pool: int = 20, durable: bool = True, upgrade: bool = True) -> Store:
     """Open a store and bring its schema up to date.
 
     Args:
         url: sqlite:///path or postgresql://user@host/name.
         create: make a SQLite file that is not there; False raises StoreError instead.
         pool: connections kept open.
-        durable: False skips the wait for the disk on SQLite (for simulations only).
+        durable: False skips the wait for the disk on SQLite (for what is thrown away only).
+        upgrade: False leaves the schema as it is, none at all too; `schema_version` says which.
 
     Raises:
         BadInput: the URL is not one of the two kinds.
@@ -182,7 +199,10 @@ def open_store(url: str, *, create: bool = True, pool: int = 20, durable: bool =
         raise BadInput(f"the store '{family}' is not supported; use sqlite:///path or postgresql://user@host/name")
     store = Store(engine)
     try:
-        migrate(store)
+        with store.read() as tx:
+            version = schema_version(tx)
+        if upgrade and version < len(MIGRATIONS):
+            migrate(store)
     except exc.DatabaseError as error:
         store.close()
         raise StoreError(f"{shown}: not a Concord store ({one_line(str(error.orig), 200)})") from None
@@ -206,7 +226,7 @@ def _open_sqlite(database: str | None, create: bool, pool: int, durable: bool) -
     except OSError as error:
         raise StoreError(f"the folder {path.parent} cannot be made ({error.strerror})") from None
     engine = create_engine(
-        f"sqlite:///{path}",
+        URL.create("sqlite", database=str(path)),
         paramstyle="named",
         pool_size=pool,
         max_overflow=pool,
@@ -234,29 +254,39 @@ def _open_sqlite(database: str | None, create: bool, pool: int, durable: bool) -
 
 
 def migrate(store: Store) -> None:
-    """Bring the schema to this version, each step in one transaction; refuse a newer store."""
-    newest = len(MIGRATIONS)
-    with store.read() as tx:
-        version = _version(tx)
-    if version == newest:
-        return
+    """Bring the schema to this version, all steps in one transaction; refuse a newer store."""
     with store.write() as tx:
-        if store.postgresql:
-            tx.run("SELECT pg_advisory_xact_lock(7093251)")
-        version = _version(tx)
-        if version > newest:
-            raise StoreTooNew(
-                f"this store has schema {version}, this Concord knows up to {newest}; install a newer Concord"
-            )
-        for step in MIGRATIONS[version:]:
-            step(tx._connection)
-        tx.run("DELETE FROM meta WHERE key = 'schema'")
-        tx.run("INSERT INTO meta (key, value) VALUES ('schema', :value)", value=str(newest))
+        hold_schema(tx)
+        take_steps(tx, schema_version(tx))
 
 
-def _version(tx: Tx) -> int:
+def hold_schema(tx: Tx) -> None:
+    """Let nobody else change the schema until the transaction ends; on SQLite one writes at a time anyway."""
+    if tx.postgresql:
+        tx.run("SELECT pg_advisory_xact_lock(7093251)")
+
+
+def take_steps(tx: Tx, since: int, until: int | None = None) -> None:
+    """Bring the schema from one version to another (the newest), and write down which it is."""
+    until = len(MIGRATIONS) if until is None else until
+    for step in MIGRATIONS[since:until]:
+        step(tx._connection)
+    tx.run("DELETE FROM meta WHERE key = 'schema'")
+    tx.run("INSERT INTO meta (key, value) VALUES ('schema', :value)", value=str(until))
+
+
+def schema_version(tx: Tx) -> int:
+    """The version of the store's schema, 0 when there is none yet; StoreTooNew for one we do not know."""
     if tx.postgresql:
         there = tx.value("SELECT to_regclass('meta')") is not None
     else:
         there = tx.value("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is not None
-    return int(tx.value("SELECT value FROM meta WHERE key = 'schema'") or 0) if there else 0
+    told = str(tx.value("SELECT value FROM meta WHERE key = 'schema'") or 0) if there else "0"
+    if not told.isdecimal():
+        raise StoreError(f"its table meta tells no version of the schema but '{one_line(told, 40)}'")
+    version = int(told)
+    if version > (newest := len(MIGRATIONS)):
+        raise StoreTooNew(
+            f"this store has schema {version}, this Concord knows up to {newest}; install a newer Concord"
+        )
+    return version

@@ -7,11 +7,13 @@ SQLAlchemy's error of the same name, so that callers see one family.
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import Connection, Dialect, Row, TextClause, bindparam, exc, text
+
+from data.errors import BadInput, one_line
 
 
 @lru_cache(maxsize=1024)
@@ -78,6 +80,31 @@ class Tx:
         """Run a statement once for each row of values."""
         if rows:
             self._do(sql, rows, many=True)
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Put many rows into a table in bounded memory, by the way the database is fastest at.
+
+        Raises:
+            BadInput: a row does not fit the table, such as a NUL in text on PostgreSQL, or comes twice.
+        """
+        named = ", ".join(f'"{column}"' for column in columns)
+        dialect = self._connection.dialect
+        cursor = self._driver.cursor()
+        try:
+            if self.postgresql:
+                with cursor.copy(f'COPY "{table}" ({named}) FROM STDIN') as copy:
+                    for row in rows:
+                        copy.write_row(row)
+            else:
+                places = ", ".join("?" * len(columns))
+                cursor.executemany(f'INSERT INTO "{table}" ({named}) VALUES ({places})', rows)
+        except (dialect.loaded_dbapi.Error, OverflowError, UnicodeError) as error:
+            shut = dialect.loaded_dbapi.OperationalError
+            if isinstance(error, shut):
+                raise _as_sqlalchemy(f"filling {table}", error, dialect) from error
+            raise BadInput(f"a row does not fit the table {table}: {one_line(str(error), 200)}") from error
+        finally:
+            cursor.close()
 
     def one(self, sql: str, **values: Any) -> Any:
         """The first row of an answer as a named tuple, or None."""
