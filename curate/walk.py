@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.walk_runs import KINDS, add_runs, read_folders
+from curate.walk_runs import KINDS, made_from, read_folders
 from data.errors import one_line
 from data.jsonl import parse, read_lines
 from data.manifest import MANIFEST
@@ -96,7 +96,13 @@ def add_folders(graph: Graph, workspace: Path) -> None:
         if folder in exports:
             for path in sorted(folder.glob("data/*.parquet")):
                 _add_all(graph, read_rows(path), str(path.relative_to(workspace)))
-    add_runs(graph, workspace, made)
+    for digest, one in made.items():
+        if one.kind:
+            note = f"{one.folder.name}: {one.config.get('outcome') or one.what}"
+            graph.nodes[digest] = Node(digest, one.kind, note, [str(one.folder.relative_to(workspace))])
+        for parent in made_from(one, made):
+            graph.parents.setdefault(digest, {})[parent] = True
+            graph.children.setdefault(parent, {})[digest] = True
 
 
 def _add_all(graph: Graph, values: Iterable[Any], where: str) -> None:

@@ -7,15 +7,12 @@ decided of it. A run is made from the rows of its export's training split; held-
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from data.errors import ConcordError
 from data.jsonl import read_lines
 from data.manifest import read_manifest
 from data.parquet import read_rows
-
-if TYPE_CHECKING:
-    from curate.walk import Graph
 
 KINDS = ("run", "evaluation", "gate")
 
@@ -45,25 +42,8 @@ def read_folders(manifests: Iterator[Path] | list[Path]) -> dict[str, Made]:
     return found
 
 
-def add_runs(graph: "Graph", workspace: Path, folders: Mapping[str, Made]) -> None:
-    """Add each run, evaluation and gate, with edges from what it was made from.
-
-    Args:
-        folders: from read_folders; the exports' rows are in the graph already.
-    """
-    from curate.walk import Node
-
-    for digest, made in folders.items():
-        if made.kind:
-            note = f"{made.folder.name}: {made.config.get('outcome') or made.what}"
-            graph.nodes[digest] = Node(digest, made.kind, note, [str(made.folder.relative_to(workspace))])
-    for digest, made in folders.items():
-        for parent in _parents(made, folders):
-            graph.parents.setdefault(digest, {})[parent] = True
-            graph.children.setdefault(parent, {})[digest] = True
-
-
-def _parents(made: Made, folders: Mapping[str, Made]) -> Iterator[str]:
+def made_from(made: Made, folders: Mapping[str, Made]) -> Iterator[str]:
+    """The ids of what a run, an evaluation or a gate was made from: rows, or a run's digest."""
     if made.kind == "run":
         source = folders.get(str(made.config.get("export")))
         if source is not None:
