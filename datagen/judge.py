@@ -30,7 +30,6 @@ verdict that is no clear A, B or tie, a refusal, a rating that is not on its sca
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.bundled import bundled

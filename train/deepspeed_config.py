@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.bundled import bundled

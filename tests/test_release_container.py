@@ -1,0 +1,145 @@
+"""The image and the compose file, as far as they can be held to their word without Docker.
+
+What is written in them is taken apart and its parts run here: the server's command, its health check, the
+settings that are refused. That the image builds is for whoever has Docker.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT
+from serving import served
+
+REFUSES = re.compile(r"\$\{POSTGRES_PASSWORD:\?[^}]+\}")
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions in order, each with what follows it."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.M)
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    return [(word, rest) for word, _, rest in (line.strip().partition(" ") for line in lines) if word]
+
+
+def last_stage() -> dict[str, str]:
+    """What the image that is kept says; of several instructions of a kind, the last."""
+    found: dict[str, str] = {}
+    for word, rest in instructions():
+        if word == "FROM":
+            found = {}
+        found[word] = rest
+    return found
+
+
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
+    return loaded
+
+
+def with_defaults(text: str) -> str:
+    """A value of the compose file where the environment sets nothing."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+# ── the image ────────────────────────────────────────────────────────────────
+
+
+def test_the_image_runs_as_nobody_special_in_a_folder_of_its_own() -> None:
+    kept = last_stage()
+    assert int(kept["USER"]) > 0
+    made = next(rest for word, rest in instructions() if word == "RUN" and "useradd" in rest)
+    assert f"--uid {kept['USER']}" in made
+    assert kept["VOLUME"] == kept["WORKDIR"] == "/workspace"
+    assert f"CONCORD_WORKSPACE={kept['VOLUME']}" in kept["ENV"]
+
+
+def test_the_image_holds_no_secret_and_no_source() -> None:
+    kept = " ".join(rest for _, rest in instructions())
+    assert not re.search(r"password|secret|token|api_key", kept, re.I)
+    copied = [rest for word, rest in instructions() if word == "COPY"]
+    assert copied[-1].startswith("--from=build /opt/concord ")
+
+
+@pytest.mark.parametrize(
+    ("extras", "wanted"), [("", "."), ("train", ".[train]"), ("train,evaluation", ".[train,evaluation]")]
+)
+def test_training_is_installed_only_where_it_is_asked_for(extras: str, wanted: str) -> None:
+    (default,) = [rest for word, rest in instructions() if word == "ARG" and rest.startswith("EXTRAS")]
+    assert default == 'EXTRAS=""'
+    (install,) = [rest for word, rest in instructions() if word == "RUN" and "pip install" in rest]
+    named = install.split("constraints.txt ")[1]
+    said = subprocess.run(
+        ["sh", "-c", f"echo {named}"], env={"EXTRAS": extras}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == wanted
+
+
+def test_the_servers_command_and_the_images_health_check_work(fresh_pg: str) -> None:
+    """The compose file's own words, over PostgreSQL; the check is the image's, at this server's port."""
+    words = [with_defaults(word) for word in compose()["services"]["app"]["command"]]
+    assert words[:2] == ["annotate", "serve"]
+    own = [word for word in words[2:] if not word.startswith(("--host", "--port"))]  # the tests' server has its own
+    check = json.loads(last_stage()["HEALTHCHECK"].partition("CMD ")[2])
+    with served(fresh_pg, *own) as server:
+        port = server.url.rpartition(":")[2]
+        asked = [sys.executable, *check[1:-1], check[-1].replace("7860", port)]
+        assert subprocess.run(asked, check=False, capture_output=True).returncode == 0
+    assert subprocess.run(asked, check=False, capture_output=True).returncode != 0
+
+
+def test_image_and_compose_file_speak_of_one_port() -> None:
+    app = compose()["services"]["app"]
+    assert last_stage()["EXPOSE"] == "7860"
+    assert "--port=7860" in app["command"]
+    assert json.loads(last_stage()["CMD"])[-2:] == ["--port", "7860"]
+    assert all(port.endswith(":7860") for port in app["ports"])
+
+
+# ── the compose file ─────────────────────────────────────────────────────────
+
+
+def test_nothing_starts_without_a_password_and_none_is_written_down() -> None:
+    app, db = compose()["services"]["app"], compose()["services"]["db"]
+    assert REFUSES.fullmatch(app["environment"]["PGPASSWORD"])
+    assert REFUSES.fullmatch(db["environment"]["POSTGRES_PASSWORD"])
+    assert re.search(r"^POSTGRES_PASSWORD=$", (ROOT / ".env.example").read_text("utf-8"), re.M)
+    assert ".env" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+
+
+def test_only_this_machine_reaches_the_server_and_nobody_the_database() -> None:
+    services = compose()["services"]
+    assert all(port.startswith("127.0.0.1:") for port in services["app"]["ports"])
+    assert "ports" not in services["db"]
+
+
+def test_work_outlives_the_containers() -> None:
+    described = compose()
+    kept = {mount.split(":")[0]: mount.split(":")[1] for s in described["services"].values() for mount in s["volumes"]}
+    assert set(kept) == set(described["volumes"])
+    assert kept["workspace"] == last_stage()["VOLUME"]
+
+
+def test_the_server_waits_for_a_database_that_answers() -> None:
+    services = compose()["services"]
+    assert services["app"]["depends_on"] == {"db": {"condition": "service_healthy"}}
+    assert services["db"]["healthcheck"]["test"][1] == "pg_isready"
+    store = services["app"]["environment"]["CONCORD_STORE"]
+    assert store == f"postgresql://{services['db']['environment']['POSTGRES_USER']}@db/concord"
+
+
+def test_every_setting_of_the_compose_file_is_in_the_example() -> None:
+    settings = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text("utf-8")))
+    example = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text("utf-8"), re.M))
+    assert settings == example
+
+
+def test_the_builder_sees_no_more_than_the_wheel_is_made_of() -> None:
+    let_in = [line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")]
+    assert sorted(path for path in let_in if not Path(ROOT / path).exists()) == []
+    assert {path for path in let_in if (ROOT / path).is_dir()} == {"data", "annotate", "curate", "datagen", "train"}
+    assert {"pyproject.toml", "constraints.txt", "README.md", "LICENSE"} <= set(let_in)
