@@ -187,9 +187,11 @@ def test_the_page_is_served_outside_the_checkout(installed: Installed, folder: P
 
 
 def test_the_demo_runs_outside_the_checkout(installed: Installed, folder: Path) -> None:
-    with serving(installed, folder, "concord", "annotate", "demo") as url:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=20) as answer:
-            assert answer.status == 200
+    with (
+        serving(installed, folder, "concord", "annotate", "demo") as url,
+        urllib.request.urlopen(f"{url}/healthz", timeout=20) as answer,
+    ):
+        assert answer.status == 200
     told = installed.ran(folder, "concord", "annotate", "status", "--json")
     assert '"sample"' in told
 

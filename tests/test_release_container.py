@@ -5,17 +5,21 @@ settings that are refused. That the image builds is for whoever has Docker.
 """
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from conftest import ROOT
-from serving import served
+from serving import add_person, served
 
+DOCS = ("docs/annotating.md", "docs/annotating.zh.md")
 REFUSES = re.compile(r"\$\{POSTGRES_PASSWORD:\?[^}]+\}")
 
 
@@ -44,6 +48,20 @@ def compose() -> dict[str, Any]:
 def with_defaults(text: str) -> str:
     """A value of the compose file where the environment sets nothing."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def server_flags() -> list[str]:
+    """The compose file's flags of the server, but for the place to listen: the tests' server has its own."""
+    words = [with_defaults(word) for word in compose()["services"]["app"]["command"]]
+    assert words[:2] == ["annotate", "serve"]
+    return [word for word in words[2:] if not word.startswith(("--host", "--port"))]
+
+
+def team(name: str) -> str:
+    """The section on running it for a team, to the end of its last part."""
+    text = (ROOT / name).read_text("utf-8")
+    head = "## Running it for a team\n" if name == DOCS[0] else "## 为团队运行\n"
+    return re.split(r"^## ", text.split(head)[1], flags=re.M)[0]
 
 
 # ── the image ────────────────────────────────────────────────────────────────
@@ -81,15 +99,24 @@ def test_training_is_installed_only_where_it_is_asked_for(extras: str, wanted: s
 
 def test_the_servers_command_and_the_images_health_check_work(fresh_pg: str) -> None:
     """The compose file's own words, over PostgreSQL; the check is the image's, at this server's port."""
-    words = [with_defaults(word) for word in compose()["services"]["app"]["command"]]
-    assert words[:2] == ["annotate", "serve"]
-    own = [word for word in words[2:] if not word.startswith(("--host", "--port"))]  # the tests' server has its own
     check = json.loads(last_stage()["HEALTHCHECK"].partition("CMD ")[2])
-    with served(fresh_pg, *own) as server:
+    with served(fresh_pg, *server_flags()) as server:
         port = server.url.rpartition(":")[2]
         asked = [sys.executable, *check[1:-1], check[-1].replace("7860", port)]
         assert subprocess.run(asked, check=False, capture_output=True).returncode == 0
     assert subprocess.run(asked, check=False, capture_output=True).returncode != 0
+
+
+@pytest.mark.parametrize(("proxies", "believed"), [("127.0.0.0/8", True), ("", False)])
+def test_only_a_proxy_of_the_networks_named_is_believed(proxies: str, believed: bool, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/concord.db"
+    link = add_person(url, "Ana", [])
+    named = [f"--proxies={proxies}"] if proxies else server_flags()  # the compose file's network is not this one
+    with served(url, *named) as server:
+        told = {"X-Forwarded-Proto": "https"}
+        joined = httpx.post(f"{server.url}/join/{link}", data={"password": ""}, headers=told)
+    assert joined.status_code == 303
+    assert ("secure" in joined.headers["set-cookie"].lower()) == believed
 
 
 def test_image_and_compose_file_speak_of_one_port() -> None:
@@ -143,3 +170,36 @@ def test_the_builder_sees_no_more_than_the_wheel_is_made_of() -> None:
     assert sorted(path for path in let_in if not Path(ROOT / path).exists()) == []
     assert {path for path in let_in if (ROOT / path).is_dir()} == {"data", "annotate", "curate", "datagen", "train"}
     assert {"pyproject.toml", "constraints.txt", "README.md", "LICENSE"} <= set(let_in)
+
+
+# ── the page about it ────────────────────────────────────────────────────────
+
+
+def test_what_one_types_in_the_servers_container_works(tmp_path: Path) -> None:
+    lines = re.findall(r"^docker compose exec app concord (.*)$", team(DOCS[0]), re.M)
+    assert len(lines) == 2
+    environment = {**os.environ, "CONCORD_WORKSPACE": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    for line in lines:
+        argv = [sys.executable, "-c", "import sys\nfrom data.console import main\nsys.exit(main())", *shlex.split(line)]
+        ended = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, f"{line}: {ended.stderr}"
+    assert "https://label.example.org/join/" in ended.stdout
+
+
+def test_both_languages_say_the_same_to_type() -> None:
+    typed = [
+        [re.sub(r"\s+#.*", "", block) for block in re.findall(r"^```text\n(.*?)^```$", team(n), re.M | re.S)]
+        for n in DOCS
+    ]
+    assert typed[0] == typed[1] != []
+
+
+@pytest.mark.parametrize("name", DOCS)
+def test_every_setting_and_volume_that_is_named_exists(name: str) -> None:
+    said = team(name)
+    example = (ROOT / ".env.example").read_text("utf-8")
+    named = set(re.findall(r"\b(?:CONCORD|POSTGRES)_[A-Z_]+", said)) - {"CONCORD_STORE"}
+    assert {"POSTGRES_PASSWORD", "CONCORD_BASE_PATH", "CONCORD_PROXIES"} <= named
+    assert {setting for setting in named if f"{setting}=" not in example} == set()
+    assert all(f"`{volume}`" in said for volume in compose()["volumes"])
+    assert with_defaults(compose()["services"]["app"]["command"][-1]).split("=")[1] in said
