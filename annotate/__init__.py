@@ -1,1 +1,9 @@
 """Annotate: asks a person. Load tasks, serve the labelling page, keep people and progress."""
+
+try:
+    import data.errors as _ours  # noqa: F401
+except ImportError:
+    raise ImportError(
+        "a module named 'data' hides Concord's, such as data.py in this folder: type `concord annotate COMMAND ...`",
+        name=__name__,
+    ) from None

@@ -19,6 +19,7 @@ from annotate.render_code import highlight_css
 from annotate.session import Sessions
 from data.errors import ConcordError, NotThere, Refused, StoreDown, one_line
 from data.store import Store
+from data.version import version
 
 PAGE = Path(__file__).parent / "page"
 STATUS = {
@@ -52,6 +53,7 @@ def build_app(
     works = lead_routes.Works(store, live)
     app = FastAPI(
         title="Concord",
+        version=version(),
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{base}/openapi.json",
@@ -65,6 +67,7 @@ def build_app(
     app.state.works = works
     app.include_router(signin.router(store, sessions, base))
     _files(app, base)
+    _health(app, store, base)
     app.add_middleware(Guard, sessions=sessions, base=base)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=3)  # 9 takes longer than it saves
     if gradio:
@@ -124,3 +127,15 @@ def _files(app: FastAPI, base: str) -> None:
         kind = "text/javascript" if name.endswith(".js") else mimetypes.guess_type(name)[0]
         lasting = {"Cache-Control": "public, max-age=31536000, immutable"}
         return Response(files[name], media_type=kind, headers=lasting)
+
+
+def _health(app: FastAPI, store: Store, base: str) -> None:
+    """Whether people can be served: asked by whatever restarts us, so without sign-in and past the proxy's path too."""
+
+    def health() -> dict[str, str]:
+        with store.read() as tx:
+            tx.value("SELECT 1")
+        return {"status": "ok"}  # a store that does not answer is a 503, by its error
+
+    for path in {"/healthz", f"{base}/healthz"}:
+        app.get(path, include_in_schema=False)(health)

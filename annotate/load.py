@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from data.bundled import bundled
 from data.command import add_json, add_store, finish, parser, progress, store_url
 from data.errors import BadInput, exit_status
 
@@ -30,8 +31,8 @@ def arguments() -> argparse.Namespace:
     args.add_argument("--overlap", type=int, metavar="K", help="people who judge each task, 1 to 1000 (default 1)")
     args.add_argument("--priority", type=int, metavar="N", help="higher is served first, -1000 to 1000 (default 0)")
     args.add_argument("--language", metavar="CODE", help="language of rows that do not say theirs, such as en or zh")
-    args.add_argument("--criteria", type=Path, metavar="FILE", help="YAML or JSON list of criteria for rating tasks")
-    args.add_argument("--guidelines", type=Path, nargs="+", metavar="FILE", help="guidelines.en.md guidelines.zh.md")
+    args.add_argument("--criteria", type=bundled, metavar="FILE", help="YAML or JSON list of criteria for rating tasks")
+    args.add_argument("--guidelines", type=bundled, nargs="+", metavar="FILE", help="guidelines.en.md guidelines.zh.md")
     args.add_argument("--title", help="the project's name as annotators read it")
     args.add_argument("--format", choices=sorted(FORMATS), help="the files' layout (default: recognised)")
     args.add_argument("--split", default="train", help="split of a dataset (default train)")

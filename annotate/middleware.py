@@ -60,7 +60,7 @@ class Guard:
             return 411, {"code": "too_large"}, "send the request with its length"
         if path.startswith(NEVER):
             return 404, {"code": "not_there"}, "there is nothing here"
-        if path.startswith(OPEN_TO_ALL) or path.startswith("/api/") or path == "/openapi.json":
+        if path.startswith(OPEN_TO_ALL) or path.startswith("/api/") or path in ("/openapi.json", "/healthz"):
             return None  # the routes under /api/ ask for themselves
         if self.sessions.claimed(Request(scope)) is None:
             if not changing and (path == "/" or "text/html" in headers.get("accept", "")):

@@ -1,1 +1,9 @@
 """Curate: computes over many records. Pairs from judgments, exports that can prove themselves."""
+
+try:
+    import data.errors as _ours  # noqa: F401
+except ImportError:
+    raise ImportError(
+        "a module named 'data' hides Concord's, such as data.py in this folder: type `concord curate COMMAND ...`",
+        name=__name__,
+    ) from None

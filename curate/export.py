@@ -13,6 +13,7 @@ in DIR.refused), 2 something to mend, 3 no pair yet, or agreement not shown yet 
 from pathlib import Path
 from typing import Any
 
+from data.bundled import bundled
 from data.command import Parser, add_json, add_store, finish, parser, store_url
 from data.errors import BadInput, exit_status
 
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--project", metavar="NAME", help="the project to export")
     p.add_argument("--out", required=True, type=Path, metavar="DIR", help="the folder to write; must be new")
     p.add_argument("--force", action="store_true", help="put it in the place of a former export")
-    p.add_argument("--recipe", type=Path, metavar="FILE", help="a YAML file of settings; flags win over it")
+    p.add_argument("--recipe", type=bundled, metavar="FILE", help="a YAML file of settings; flags win over it")
     p.add_argument(
         "--format",
         choices=FORMATS,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.walk_runs import KINDS, made_from, read_folders
+from curate.walk_runs import KINDS, read_folders, sources_of
 from data.errors import one_line
 from data.jsonl import parse, read_lines
 from data.manifest import MANIFEST
@@ -100,7 +100,7 @@ def add_folders(graph: Graph, workspace: Path) -> None:
         if one.kind:
             note = f"{one.folder.name}: {one.config.get('outcome') or one.what}"
             graph.nodes[digest] = Node(digest, one.kind, note, [str(one.folder.relative_to(workspace))])
-        for parent in made_from(one, made):
+        for parent in sources_of(one, made):
             graph.parents.setdefault(digest, {})[parent] = True
             graph.children.setdefault(parent, {})[digest] = True
 

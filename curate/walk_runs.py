@@ -42,7 +42,7 @@ def read_folders(manifests: Iterator[Path] | list[Path]) -> dict[str, Made]:
     return found
 
 
-def made_from(made: Made, folders: Mapping[str, Made]) -> Iterator[str]:
+def sources_of(made: Made, folders: Mapping[str, Made]) -> Iterator[str]:
     """The ids of what a run, an evaluation or a gate was made from: rows, or a run's digest."""
     if made.kind == "run":
         source = folders.get(str(made.config.get("export")))

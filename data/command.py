@@ -95,11 +95,23 @@ def parser(doc: str | None, prog: str) -> Parser:
         doc: the module's __doc__.
         prog: what one types, such as "python -m curate.export".
     """
-    return Parser(
+    made = Parser(
         prog=prog,
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    made.add_argument("--version", action=_Version, nargs=0, help="say which version of Concord this is, and end")
+    return made
+
+
+class _Version(argparse.Action):
+    """Reads the version when it is asked for, and not before."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from data.version import version
+
+        print(f"concord {version()}")
+        parser.exit()
 
 
 def add_workspace(to: argparse.ArgumentParser) -> None:
@@ -253,12 +265,14 @@ def commands(package: str) -> dict[str, str]:
     """
     spec = find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
-    found: dict[str, str] = {}
-    for path in sorted(file for folder in folders for file in Path(folder).glob("*.py")):
-        if path.stem.startswith("_"):
-            continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        if any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body):
-            lines = [line.strip() for line in (ast.get_docstring(tree) or "").splitlines()]
-            found[path.stem] = next((x for x in lines if x and not x.startswith("python -m")), "")
-    return found
+    files = sorted(file for folder in folders for file in Path(folder).glob("[!_]*.py"))
+    return {path.stem: told for path in files if (told := purpose(path)) is not None}
+
+
+def purpose(path: Path) -> str | None:
+    """What a command's file says it is for; None for a module that is no command."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body):
+        return None
+    lines = [line.strip() for line in (ast.get_docstring(tree) or "").splitlines()]
+    return next((x for x in lines if x and not x.startswith("python -m")), "")

@@ -33,6 +33,8 @@ from data.errors import BadInput, NotThere, one_line
 from data.jsonl import explain
 from data.parallel import processes
 from data.records import Record, digest
+from data.version import NAME
+from data.version import version as our_version
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -108,8 +110,8 @@ def this_run() -> dict[str, Any]:
     """When, by which command, with which versions and on what kind of machine; no names, no passwords."""
     from importlib.metadata import PackageNotFoundError, version
 
-    versions = {"python": platform.python_version()}
-    for name in ("concord-preferences", "pydantic", "orjson"):
+    versions = {"python": platform.python_version(), NAME: our_version()}
+    for name in ("pydantic", "orjson"):
         with contextlib.suppress(PackageNotFoundError):
             versions[name] = version(name)
     module = getattr(sys.modules.get("__main__"), "__spec__", None)

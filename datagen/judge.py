@@ -30,9 +30,9 @@ verdict that is no clear A, B or tie, a refusal, a rating that is not on its sca
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.bundled import bundled
 from data.command import finish, parser
 from data.errors import BadInput, BudgetEnded, exit_status
 from datagen.asking import Plan, add_asking, check, rough_tokens, run, template_hash
@@ -67,7 +67,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     how.add_argument("--cot", action="store_true", help="let the judge reason before its verdict")
     how.add_argument("--clamp", metavar="LOW,HIGH", help="bring probabilities into a range (--cot: 0.4,0.6), or none")
     how.add_argument("--ties", action="store_true", help="tell the judge that neither may be better")
-    how.add_argument("--criteria", type=Path, metavar="FILE", help="criteria of rating tasks that bring none")
+    how.add_argument("--criteria", type=bundled, metavar="FILE", help="criteria of rating tasks that bring none")
     how.add_argument("--pairs", choices=("all", "adjacent"), default="all", help="of a ranking task (default: all)")
     how.add_argument("--temperature", type=float, metavar="T", help="default 0; with several samples 0.7")
     how.add_argument("--max-tokens", type=int, metavar="N", help="longest answer (default 16; with --cot 1024)")

@@ -11,6 +11,7 @@ datagen.constitutional and datagen.respond take as --prompts.
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from data.bundled import bundled
 from data.command import finish, parser
 from data.errors import BadInput, NotEnough, exit_status
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """The command line, checked."""
-    from pathlib import Path
 
     from datagen.asking import add_asking, check
 
@@ -31,7 +31,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     p.add_argument("--model", metavar="NAME", help="the model that writes new ones from examples")
     p.add_argument("--templates-only", action="store_true", help="ask no model: all prompts from templates")
     p.add_argument("--template-share", type=float, default=0.5, metavar="S", help="of N from templates (default 0.5)")
-    p.add_argument("--red-team-templates", type=Path, metavar="FILE", help="YAML of your own in place of ours")
+    p.add_argument("--red-team-templates", type=bundled, metavar="FILE", help="YAML of your own in place of ours")
     p.add_argument("--family", action="append", metavar="NAME", help="this family alone; may come again (default all)")
     p.add_argument("--language", default="en", metavar="CODE", help="en or zh (default en)")
     p.add_argument("--temperature", type=float, default=1.0, metavar="T", help="of every request (default 1)")

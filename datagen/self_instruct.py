@@ -15,6 +15,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.bundled import bundled
 from data.command import finish, parser
 from data.errors import BadInput, NotEnough, exit_status
 
@@ -65,7 +66,7 @@ def _flags(argv: list[str] | None) -> Namespace:
     from datagen.asking import add_asking
 
     p = parser(__doc__, "python -m datagen.self_instruct")
-    p.add_argument("--seeds", type=Path, metavar="FILE", help="seed tasks (default: ours in this language)")
+    p.add_argument("--seeds", type=bundled, metavar="FILE", help="seed tasks (default: ours in this language)")
     p.add_argument("--num", type=int, default=1000, metavar="N", help="tasks to keep (default 1000)")
     p.add_argument("--model", required=True, metavar="M", help="the model that writes them")
     p.add_argument(

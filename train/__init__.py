@@ -1,1 +1,9 @@
 """Train: touches weights."""
+
+try:
+    import data.errors as _ours  # noqa: F401
+except ImportError:
+    raise ImportError(
+        "a module named 'data' hides Concord's, such as data.py in this folder: type `concord train COMMAND ...`",
+        name=__name__,
+    ) from None

@@ -10,9 +10,9 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.bundled import bundled
 from data.errors import BadInput, NotThere, nearest, one_line
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ _MOST = 1_000_000  # bytes of a file
 def deepspeed_problems(settings: "Settings") -> Iterator[str]:
     """What is wrong with the file that `deepspeed` names, for a run with these settings; nothing where it fits."""
     try:
-        text = Path(settings.deepspeed).read_text("utf-8")
+        text = bundled(settings.deepspeed).read_text("utf-8")
         config = json.loads(text) if len(text) < _MOST else None
     except (OSError, ValueError, RecursionError):
         yield f"deepspeed: {one_line(settings.deepspeed, 120)} is no file of JSON; train/configs/ has two"

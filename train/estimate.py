@@ -10,6 +10,7 @@ those of its rows. What runs took on this machine (WORKSPACE/estimates.jsonl) co
 
 from pathlib import Path
 
+from data.bundled import bundled
 from data.command import add_json, add_workspace, finish, parser
 from data.errors import BadInput, exit_status
 
@@ -21,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--model", default="8B", metavar="SIZE|DIR", help="a size, or a folder with config.json (8B)")
     p.add_argument("--method", choices=["full", "lora", "qlora"], default="qlora", help="default: qlora")
     p.add_argument("--task", choices=["sft", "reward", "dpo", "kto"], default="dpo", help="default: dpo")
-    p.add_argument("--config", type=Path, metavar="YAML", help="settings of a run, in place of the flags below")
+    p.add_argument("--config", type=bundled, metavar="YAML", help="settings of a run, in place of the flags below")
     p.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="over the file's settings")
     p.add_argument("--length", type=int, default=1024, metavar="N", help="tokens of the longest row (1024)")
     p.add_argument("--prompt", type=int, metavar="N", help="tokens of prompts among them (half)")

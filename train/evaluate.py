@@ -15,6 +15,7 @@ holds answers; tasks of lm-evaluation-harness. The folder it writes is what trai
 import argparse
 from pathlib import Path
 
+from data.bundled import bundled
 from data.command import add_json, add_workspace, finish, parser
 from data.errors import BadInput, exit_status
 from train.devices import DEVICES, DTYPES
@@ -60,7 +61,7 @@ def _models_and_rows(p: argparse.ArgumentParser) -> None:
 def _measures(p: argparse.ArgumentParser) -> None:
     p.add_argument("--by-token", action="store_true", help="a model prefers by mean log-probability, not by the sum")
     p.add_argument("--reward-model", metavar="RUN", help="a run of train.reward that scores both sides' answers")
-    p.add_argument("--regression", type=Path, metavar="FILE", help="a regression set, JSONL (the bundled one)")
+    p.add_argument("--regression", type=bundled, metavar="FILE", help="a regression set, JSONL (the bundled one)")
     p.add_argument("--no-regression", action="store_true", help="ask none: quicker")
     p.add_argument("--judge", type=Path, nargs="+", default=[], metavar="FILE", help="what datagen.judge wrote")
     p.add_argument("--soft", action="store_true", help="take a judge's probabilities, not its verdicts")

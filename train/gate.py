@@ -10,6 +10,7 @@ Exit status 0 pass, 1 fail, 3 not enough evidence. DIR/data/decision.jsonl has a
 
 from pathlib import Path
 
+from data.bundled import bundled
 from data.command import add_json, add_workspace, finish, parser
 from data.errors import BadInput, exit_status
 
@@ -18,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     """Read the flags, decide, print the summary."""
     p = parser(__doc__, "python -m train.gate")
     p.add_argument("run", type=Path, metavar="RUN", help="folder that train.sft, reward or dpo wrote")
-    p.add_argument("--contract", type=Path, required=True, metavar="FILE", help="what it must be shown to do (YAML)")
+    p.add_argument("--contract", type=bundled, required=True, metavar="FILE", help="what it must be shown to do (YAML)")
     p.add_argument("--evaluation", type=Path, metavar="DIR", help="folder of train.evaluate (default: its newest)")
     p.add_argument("--alpha", default="0.05", metavar="SHARE", help="chance of a false pass, at most 0.05 (0.05)")
     p.add_argument("--looks-planned", type=int, metavar="K", help="looks to share alpha among, set by the first (3)")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from data.bundled import bundled
 from data.command import add_json, add_workspace, finish, parser
 
 
@@ -15,7 +16,7 @@ def train_command(task: str, doc: str | None, argv: list[str] | None) -> int:
     p = parser(doc, f"python -m train.{task}")
     p.add_argument("export", type=Path, metavar="EXPORT", help="folder that curate.export wrote")
     p.add_argument("--model", default="", metavar="M", help="a model's folder, a run's, or its name on the Hub")
-    p.add_argument("--config", type=Path, metavar="FILE", help="YAML of settings; train/configs has some")
+    p.add_argument("--config", type=bundled, metavar="FILE", help="YAML of settings; train/configs has some")
     p.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="over the file's keys")
     if task in ("dpo", "reward"):
         p.add_argument("--soft-labels", action="store_true", help="take p from the export (soft_labels=true)")

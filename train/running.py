@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data.bundled import bundled
 from data.command import progress
 from data.errors import BadInput, ConcordError, Refused
 from data.folder import Folder, check_place, write_folder
@@ -248,7 +249,7 @@ def _arguments(settings: Settings, place: Path, save_every: int, validates: bool
         "remove_unused_columns": False,
         "log_level": "error",
         "ddp_find_unused_parameters": False,
-        **({"deepspeed": settings.deepspeed} if settings.deepspeed else {}),
+        **({"deepspeed": str(bundled(settings.deepspeed))} if settings.deepspeed else {}),
     }
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from data.bundled import bundled
 from data.errors import BadInput, nearest
 from data.formats import dataset, hh, outputs, pairs, preference, table, tasks, ultrafeedback
 from data.formats.files import Source, open_source
@@ -55,6 +56,7 @@ def read(paths: list[str], format: str | None = None, split: str = "train", samp
         raise BadInput("no file is named; give at least one")
     if format is not None and format not in FORMATS:
         raise BadInput(f"--format {format} is not known{nearest(format, FORMATS)}; known are {', '.join(FORMATS)}")
+    paths = [str(ours) if (ours := bundled(path)) != Path(path) else path for path in paths]
     sources = _open(paths, format, split)
     heads = [_heads(source) for source in sources]
     whole = dataset.is_dataset(paths[0]) or format == dataset.NAME
