@@ -8,8 +8,12 @@ The gradient is over the run's trained weights alone (adapter, score head, or al
 are more of them than `width`, each is added, with a sign at random, to one of `width` sums: inner products of such
 sketches are right on average, with an error of about 1/√width of the lengths (M. Charikar, K. Chen, M. Farach-Colton,
 2002; K. Weinberger et al., 2009).
+
+`gradients` takes a batch of rows in one pass (train.row_gradients) where that is proved on the first batch to give
+what rows one at a time give; else one row at a time.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +24,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+
+Margins = Callable[[Any, Sequence[Row]], Any]
+"""From a model and n rows to their margins: a tensor of shape (n,), fp32, with its graph. The model sees `each`
+sequences a row: all rows' first ones, then all second ones."""
+_NEAR = {"torch.float32": 1e-3, "torch.float64": 1e-6}
+_NEAR_HALF = 0.1
+"""How far, of its length, a row's gradient in a batch may lie from the one it has alone."""
 
 
 class Gradients(NamedTuple):
@@ -36,67 +47,143 @@ class Sketch(NamedTuple):
 
     width: int
     place: Any
-    """Shape (weights,); None where there are no more weights than `width`, and nothing is lost."""
+    """Shape (weights,), int32; None where there are no more weights than `width`, and nothing is lost."""
     sign: Any
+    """Shape (weights,), fp32: 1 or −1."""
 
 
-def make_sketch(weights: int, width: int, seed: int) -> Sketch:
-    """A sketch of so many weights; the same for the same seed."""
+def make_sketch(weights: int, width: int, seed: int, device: str = "cpu") -> Sketch:
+    """A sketch of so many weights; the same for the same seed, wherever it is kept."""
     import torch
 
     if weights <= width:
         return Sketch(weights, None, None)
     draw = torch.Generator().manual_seed(seed)
     place = torch.randint(width, (weights,), generator=draw, dtype=torch.int32)
-    return Sketch(width, place, torch.randint(2, (weights,), generator=draw, dtype=torch.int8) * 2 - 1)
+    sign = torch.randint(2, (weights,), generator=draw, dtype=torch.int8) * 2 - 1
+    return Sketch(width, place.to(device), sign.float().to(device))
+
+
+def add_sketched(made: Any, at: int, part: Any, sketch: Sketch) -> None:
+    """Add n gradients of some weights that lie together to n sketches.
+
+    Args:
+        made: shape (n, sketch.width), fp32; is changed.
+        at: the number of the first of these weights among all.
+        part: shape (n, weights).
+    """
+    part = part.float()
+    here = slice(at, at + part.shape[1])
+    if sketch.place is None:
+        made[:, here] += part
+        return
+    place = sketch.place[here]
+    # On a CPU adding into one row is a plain loop, while adding into columns of many is not.
+    for row, signed in zip(made, part * sketch.sign[here], strict=True):
+        row.index_add_(0, place, signed)
 
 
 def sketched(parts: Sequence[Any], sketch: Sketch) -> Any:
-    """A gradient's parts, in the weights' order, as one vector of `sketch.width` numbers, float32, on the CPU."""
+    """A gradient's parts, in the weights' order, as one vector of `sketch.width` numbers, fp32."""
     import torch
 
-    made = torch.zeros(sketch.width)
+    made = torch.zeros(1, sketch.width, device=parts[0].device)
     at = 0
     for part in parts:
-        flat = part.detach().reshape(-1).float().cpu()
-        if sketch.place is None:
-            made[at : at + len(flat)] = flat
-        else:
-            here = slice(at, at + len(flat))
-            made.index_add_(0, sketch.place[here].long(), flat * sketch.sign[here])
-        at += len(flat)
-    return made
+        add_sketched(made, at, part.detach().reshape(1, -1), sketch)
+        at += part.numel()
+    return made[0]
 
 
 def gradients(
     model: Any,
     rows: Sequence[Row],
-    margin_of: Callable[[Any, Row], Any],
+    margins_of: Margins,
     sketch: Sketch,
     tell: Callable[[int], None] = lambda _: None,
+    *,
+    batch: int = 1,
+    each: int = 2,
 ) -> Gradients:
     """Margin and sketched slope of each row.
 
     Args:
         model: its trainable parameters are those that count; not changed.
-        margin_of: the margin of a row as a scalar tensor with its graph.
         tell: called with how many rows are done since the last call.
+        batch: rows of one pass.
+        each: sequences that a row is to the model.
     """
     import numpy as np
     import torch
 
-    weights = [p for p in model.parameters() if p.requires_grad]
+    from train.row_gradients import NotByRow, row_gradients
+
     margins, slopes = np.zeros(len(rows)), np.zeros((len(rows), sketch.width))
+    batches = in_batches(rows, batch)
     model.eval()
     with torch.enable_grad():
-        for n, row in enumerate(rows):
-            margin = margin_of(model, row)
-            found = torch.autograd.grad(margin, weights, allow_unused=True)
-            parts = [torch.zeros_like(p) if g is None else g for g, p in zip(found, weights, strict=True)]
-            margins[n] = float(margin.detach())
-            slopes[n] = sketched(parts, sketch).numpy()
-            tell(1)
+        for at, numbers in enumerate(batches):
+            some = [rows[n] for n in numbers]
+            if batch > 1:
+                try:
+                    margin, slope = row_gradients(model, some, margins_of, sketch, each)
+                    if at == 0:
+                        _proved(model, some, margins_of, sketch, slope)
+                except NotByRow as why:
+                    print(f"note: gradients are made one row at a time here ({why})", file=sys.stderr)
+                    batch = 1
+            if batch == 1:
+                found = [_alone(model, row, margins_of, sketch) for row in some]
+                margin, slope = (torch.stack(list(both)) for both in zip(*found, strict=True))
+            margins[numbers], slopes[numbers] = margin.cpu().numpy(), slope.cpu().numpy()
+            tell(len(some))
     return Gradients(margins, slopes)
+
+
+def _alone(model: Any, row: Row, margins_of: Margins, sketch: Sketch) -> tuple[Any, Any]:
+    """One row's margin, a scalar, and its slope, shape (width,)."""
+    import torch
+
+    weights = [p for p in model.parameters() if p.requires_grad]
+    margin = margins_of(model, [row])[0]
+    found = torch.autograd.grad(margin, weights, allow_unused=True)
+    parts = [torch.zeros_like(p) if g is None else g for g, p in zip(found, weights, strict=True)]
+    return margin.detach(), sketched(parts, sketch)
+
+
+def _proved(model: Any, rows: Sequence[Row], margins_of: Margins, sketch: Sketch, slope: Any) -> None:
+    """Hold the first and the last row of a batch against what they give alone.
+
+    Raises:
+        NotByRow: they differ by more than rounding.
+    """
+    from train.row_gradients import NotByRow
+
+    near = max(_NEAR.get(str(p.dtype), _NEAR_HALF) for p in model.parameters() if p.is_floating_point())
+    for n in {0, len(rows) - 1}:
+        alone = _alone(model, rows[n], margins_of, sketch)[1]
+        if not float((slope[n] - alone).norm()) <= near * float(alone.norm()) + 1e-9:
+            raise NotByRow("in a batch a row's gradient is not what it is alone")
+
+
+def margins(model: Any, rows: Sequence[Row], margins_of: Margins, batch: int, tell: Callable[[int], None]) -> "Floats":
+    """The rows' margins alone, in order; shape (n,)."""
+    import numpy as np
+    import torch
+
+    found = np.zeros(len(rows))
+    with torch.no_grad():
+        for numbers in in_batches(rows, batch):
+            found[numbers] = margins_of(model, [rows[n] for n in numbers]).cpu().numpy()
+            tell(len(numbers))
+    return found
+
+
+def in_batches(rows: Sequence[Row], batch: int) -> list[list[int]]:
+    """Numbers of rows of like lengths, the longest first: if memory is short, it is so at once."""
+    from train.reference import by_length
+
+    return by_length([row.tokens for row in rows], batch)
 
 
 def count_weights(model: Any) -> int:
@@ -104,35 +191,38 @@ def count_weights(model: Any) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def reward_margin(pad: int) -> Callable[[Any, Row], Any]:
-    """The margin of a reward model's scores."""
+def reward_margins(pad: int) -> Margins:
+    """The margins of a reward model's scores; two sequences a row."""
 
-    def margin(model: Any, row: Row) -> Any:
+    def margins(model: Any, rows: Sequence[Row]) -> Any:
         from train.batches import inputs
 
-        whole = [row.tokens.prompt + row.tokens.chosen, row.tokens.prompt + row.tokens.rejected]
+        whole = [row.tokens.prompt + row.tokens.chosen for row in rows]
+        whole += [row.tokens.prompt + row.tokens.rejected for row in rows]
         batch = {name: value.to(model.device) for name, value in inputs(whole, pad).items()}
         scores = model(**batch, use_cache=False).logits.float().reshape(-1)
-        return scores[0] - scores[1]
+        return scores[: len(rows)] - scores[len(rows) :]
 
-    return margin
+    return margins
 
 
-def policy_margin(pad: int, beta: float, *, mean: bool = False) -> Callable[[Any, Row], Any]:
-    """β · (log π(chosen) − log π(rejected)): DPO's margin but for the reference, which has no gradient.
+def policy_margins(pad: int, beta: float, *, mean: bool = False, shared: bool = False) -> Margins:
+    """β · (log π(chosen) − log π(rejected)): DPO's margins but for the reference, which has no gradient.
 
     Args:
         mean: of means over an answer's tokens, as ORPO has them, and not of sums.
+        shared: one sequence a row, of prompt and both answers, and not two.
     """
 
-    def margin(model: Any, row: Row) -> Any:
+    def margins(model: Any, rows: Sequence[Row]) -> Any:
         from train.answer_head import answer_logps
         from train.answer_layout import lay_out
 
-        batch = {name: value.to(model.device) for name, value in lay_out([row.tokens], pad, shared=False).items()}
-        logps = answer_logps(model, batch, shared=False)
+        laid = lay_out([row.tokens for row in rows], pad, shared=shared)
+        batch = {name: value.to(model.device) for name, value in laid.items()}
+        logps = answer_logps(model, batch, shared=shared)
         if mean:
             logps = logps / batch["lengths"]
-        return beta * (logps[0] - logps[1])
+        return beta * (logps[: len(rows)] - logps[len(rows) :])
 
-    return margin
+    return margins
