@@ -87,7 +87,7 @@ def answer_prompts(
         tools: what each prompt offers its model; None where none offers any.
         samples: which sample of its prompt each answer is, for sampling; None counts how often the prompt has stood
             before in the list, so a prompt that is listed three times gets three answers.
-        batch: rows of one forward pass, at least 1; None for as many as keys and values leave room for (`rows_at_once`).
+        batch: rows of one forward pass, at least 1; None for as many as memory is set aside for (`rows_at_once`).
         tell: called with the number of answers that are ready anew.
 
     Raises:

@@ -105,11 +105,11 @@ def _layers(model: Any) -> list[_Layer]:
 def _watched(layers: Sequence[_Layer], came_back: Callable[[_Layer, Any, Any], None]) -> Iterator[None]:
     """Tell, of every layer, what went in and the gradient of what came out."""
 
+    from torch import is_tensor
+
     def watch(layer: _Layer) -> Any:
         def hook(module: Any, given: tuple[Any, ...], out: Any) -> None:
-            import torch
-
-            if not given or not isinstance(out, torch.Tensor):
+            if not given or not is_tensor(out):
                 raise NotByRow(f"{layer.name} takes more than a tensor")
             if out.requires_grad:
                 x = given[0].detach()
