@@ -13,9 +13,10 @@ from data.errors import BadInput, CheckFailed, NotEnough, NotThere, Refused, exi
 from data.folder import write_folder
 from data.records import Judgment
 from train.exports import Pair, read_export
+from train.gradient_sketch import make_sketch, sketched
 from train.influence_run import Asked, influence
 from train.left_out import relabelled
-from train.margin_gradients import gradients, make_sketch, policy_margins, reward_margins, sketched
+from train.margin_gradients import gradients, policy_margins, reward_margins
 from train.preparing import Asked as RunAsked
 from train.rows import Row
 from train.running import run

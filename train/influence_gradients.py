@@ -13,7 +13,8 @@ from train.rows import Row
 from train.settings import DpoSettings, Settings
 
 if TYPE_CHECKING:
-    from train.margin_gradients import Floats, Gradients, Margins
+    from train.margin_gradients import Floats, Gradients
+    from train.row_gradients import Margins
 
 
 def of_splits(
@@ -28,8 +29,9 @@ def of_splits(
     """
     from train.answer_head import add_head
     from train.finding import Kind
+    from train.gradient_sketch import make_sketch
     from train.loading import open_model
-    from train.margin_gradients import count_weights, gradients, make_sketch, policy_margins, reward_margins
+    from train.margin_gradients import count_weights, gradients, policy_margins, reward_margins
 
     settings, device = ready.settings, str(ready.config["device"])
     kind: Kind = "reward" if ready.config["task"] == "reward" else "causal"

@@ -4,10 +4,8 @@ A row touches a logistic loss only through its margin: the chosen answer's score
 task's terms (a reward model's scores; β · (log π − log π_ref) of DPO). So one gradient a row, of the margin, serves
 every label the row could have.
 
-The gradient is over the run's trained weights alone (adapter, score head, or all), in evaluation mode. Where there
-are more of them than `width`, each is added, with a sign at random, to one of `width` sums: inner products of such
-sketches are right on average, with an error of about 1/√width of the lengths (M. Charikar, K. Chen, M. Farach-Colton,
-2002; K. Weinberger et al., 2009).
+The gradient is over the run's trained weights alone (adapter, score head, or all), in evaluation mode, and sketched to
+few numbers (train.gradient_sketch).
 
 `gradients` takes a batch of rows in one pass (train.row_gradients) where that is proved on the first batch to give
 what rows one at a time give; else one row at a time.
@@ -17,6 +15,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from train.gradient_sketch import Sketch, sketched
+from train.row_gradients import Margins, NotByRow, row_gradients
 from train.rows import Row
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Margins = Callable[[Any, Sequence[Row]], Any]
-"""From a model and n rows to their margins: a tensor of shape (n,), fp32, with its graph. The model sees `each`
-sequences a row: all rows' first ones, then all second ones."""
 _NEAR = {"torch.float32": 1e-3, "torch.float64": 1e-6}
 _NEAR_HALF = 0.1
 """How far, of its length, a row's gradient in a batch may lie from the one it has alone."""
@@ -40,59 +37,6 @@ class Gradients(NamedTuple):
     """Shape (n,)."""
     slope: "Floats"
     """Shape (n, k): the margin's gradient, sketched."""
-
-
-class Sketch(NamedTuple):
-    """Where each trained weight goes, and with which sign."""
-
-    width: int
-    place: Any
-    """Shape (weights,), int32; None where there are no more weights than `width`, and nothing is lost."""
-    sign: Any
-    """Shape (weights,), fp32: 1 or −1."""
-
-
-def make_sketch(weights: int, width: int, seed: int, device: str = "cpu") -> Sketch:
-    """A sketch of so many weights; the same for the same seed, wherever it is kept."""
-    import torch
-
-    if weights <= width:
-        return Sketch(weights, None, None)
-    draw = torch.Generator().manual_seed(seed)
-    place = torch.randint(width, (weights,), generator=draw, dtype=torch.int32)
-    sign = torch.randint(2, (weights,), generator=draw, dtype=torch.int8) * 2 - 1
-    return Sketch(width, place.to(device), sign.float().to(device))
-
-
-def add_sketched(made: Any, at: int, part: Any, sketch: Sketch) -> None:
-    """Add n gradients of some weights that lie together to n sketches.
-
-    Args:
-        made: shape (n, sketch.width), fp32; is changed.
-        at: the number of the first of these weights among all.
-        part: shape (n, weights).
-    """
-    part = part.float()
-    here = slice(at, at + part.shape[1])
-    if sketch.place is None:
-        made[:, here] += part
-        return
-    place = sketch.place[here]
-    # On a CPU adding into one row is a plain loop, while adding into columns of many is not.
-    for row, signed in zip(made, part * sketch.sign[here], strict=True):
-        row.index_add_(0, place, signed)
-
-
-def sketched(parts: Sequence[Any], sketch: Sketch) -> Any:
-    """A gradient's parts, in the weights' order, as one vector of `sketch.width` numbers, fp32."""
-    import torch
-
-    made = torch.zeros(1, sketch.width, device=parts[0].device)
-    at = 0
-    for part in parts:
-        add_sketched(made, at, part.detach().reshape(1, -1), sketch)
-        at += part.numel()
-    return made[0]
 
 
 def gradients(
@@ -115,8 +59,6 @@ def gradients(
     """
     import numpy as np
     import torch
-
-    from train.row_gradients import NotByRow, row_gradients
 
     margins, slopes = np.zeros(len(rows)), np.zeros((len(rows), sketch.width))
     batches = in_batches(rows, batch)
@@ -157,8 +99,6 @@ def _proved(model: Any, rows: Sequence[Row], margins_of: Margins, sketch: Sketch
     Raises:
         NotByRow: they differ by more than rounding.
     """
-    from train.row_gradients import NotByRow
-
     near = max(_NEAR.get(str(p.dtype), _NEAR_HALF) for p in model.parameters() if p.is_floating_point())
     for n in {0, len(rows) - 1}:
         alone = _alone(model, rows[n], margins_of, sketch)[1]

@@ -12,12 +12,14 @@ refused with NotByRow; the caller proves the rest on the first batch.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from train.gradient_sketch import Sketch, add_sketched
 from train.rows import Row
 
-if TYPE_CHECKING:
-    from train.margin_gradients import Margins, Sketch
+Margins = Callable[[Any, Sequence[Row]], Any]
+"""From a model and n rows to their margins: a tensor of shape (n,), fp32, with its graph. The model sees `each`
+sequences a row: all rows' first ones, then all second ones."""
 
 
 class NotByRow(Exception):
@@ -40,9 +42,7 @@ class _Seen(NamedTuple):
     slope: Any
 
 
-def row_gradients(
-    model: Any, rows: Sequence[Row], margins_of: "Margins", sketch: "Sketch", each: int
-) -> tuple[Any, Any]:
+def row_gradients(model: Any, rows: Sequence[Row], margins_of: Margins, sketch: Sketch, each: int) -> tuple[Any, Any]:
     """Margins, shape (n,), and sketched slopes, shape (n, width), of n rows.
 
     Args:
@@ -105,11 +105,9 @@ def _layers(model: Any) -> list[_Layer]:
 def _watched(layers: Sequence[_Layer], came_back: Callable[[_Layer, Any, Any], None]) -> Iterator[None]:
     """Tell, of every layer, what went in and the gradient of what came out."""
 
-    from torch import is_tensor
-
     def watch(layer: _Layer) -> Any:
         def hook(module: Any, given: tuple[Any, ...], out: Any) -> None:
-            if not given or not is_tensor(out):
+            if not given or not hasattr(out, "register_hook"):
                 raise NotByRow(f"{layer.name} takes more than a tensor")
             if out.requires_grad:
                 x = given[0].detach()
@@ -131,10 +129,8 @@ def _is_linear(module: Any) -> bool:
     return type(module).forward is Linear.forward
 
 
-def _add_linear(made: Any, layer: _Layer, x: Any, slope: Any, sketch: "Sketch") -> None:
+def _add_linear(made: Any, layer: _Layer, x: Any, slope: Any, sketch: Sketch) -> None:
     """Output gradient times input, summed over each row's positions."""
-    from train.margin_gradients import add_sketched
-
     n = len(made)
     x, slope = _by_row(x.to(slope.dtype), n), _by_row(slope, n)
     if "weight" in layer.at:
@@ -149,11 +145,9 @@ def _by_row(x: Any, n: int) -> Any:
     return x.reshape(-1, n, x[0].numel() // d, d).transpose(0, 1).reshape(n, -1, d)
 
 
-def _add_other(made: Any, seen: _Seen, sketch: "Sketch") -> None:
+def _add_other(made: Any, seen: _Seen, sketch: Sketch) -> None:
     """The layer alone, once more, row by row."""
     import torch
-
-    from train.margin_gradients import add_sketched
 
     n = len(made)
     own = seen.layer.module._parameters
