@@ -54,6 +54,32 @@ def test_an_answer_is_the_same_whatever_else_is_in_the_batch(loaded: Any, sampli
     assert len({one.text for one in alone}) > 1
 
 
+def test_batches_of_a_size_nobody_set_give_the_answers_of_prompts_alone(
+    loaded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [*PROMPTS, *([{"role": "user", "content": f"Say {n} things about clocks."}] for n in range(12))]
+    sampling = Sampling(max_tokens=24)
+    alone = [answers(loaded, [prompt], sampling)[0] for prompt in many]
+    told: list[int] = []
+    assert answers(loaded, many, sampling, tell=told.append) == alone
+    assert told == [len(many)]
+    monkeypatch.setattr(answering, "ROOM", 1)
+    told.clear()
+    assert answers(loaded, many, sampling, tell=told.append) == alone
+    assert max(told) == answering.LEAST
+
+
+def test_a_batch_grows_to_what_its_answers_may_take(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = loaded.model.config
+    token = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * 4
+    monkeypatch.setattr(answering, "ROOM", 20 * 30 * token)
+    assert answering.rows_at_once(loaded.model, [10] * 90, 20) == 20
+    assert answering.rows_at_once(loaded.model, [10] * 15 + [20] * 90, 20) == 15
+    assert answering.rows_at_once(loaded.model, [900] * 90, 20) == answering.LEAST
+    assert answering.rows_at_once(loaded.model, [1] * 90, 1) == answering.MOST
+    assert answering.rows_at_once(loaded.model, [900] * 3, 20) == 3
+
+
 def test_greedy_answers_are_those_of_transformers_generate(loaded: Any) -> None:
     made = answers(loaded, PROMPTS, Sampling(max_tokens=24), batch=3)
     for prompt, one in zip(PROMPTS, made, strict=True):

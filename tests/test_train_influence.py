@@ -13,9 +13,10 @@ from data.errors import BadInput, CheckFailed, NotEnough, NotThere, Refused, exi
 from data.folder import write_folder
 from data.records import Judgment
 from train.exports import Pair, read_export
+from train.gradient_sketch import make_sketch, sketched
 from train.influence_run import Asked, influence
 from train.left_out import relabelled
-from train.margin_gradients import make_sketch, sketched
+from train.margin_gradients import gradients, policy_margins, reward_margins
 from train.preparing import Asked as RunAsked
 from train.rows import Row
 from train.running import run
@@ -148,6 +149,98 @@ def test_a_sketch_keeps_inner_products_on_average() -> None:
     products = [float(sketched([a[:1000], a[1000:].reshape(2, 1000)], one) @ sketched([b], one)) for one in many]
     assert np.mean(products) == pytest.approx(float(a @ b), abs=4 * np.std(products) / np.sqrt(60))
     assert np.std(products) < 2 * float(a.norm() * b.norm()) / np.sqrt(256)
+
+
+# ---- many rows in one pass
+
+
+def some_rows(count: int = 7, seed: int = 0) -> list[Row]:
+    draw = random.Random(seed)
+    ids = [[[draw.randrange(3, 90) for _ in range(draw.randrange(2, 9))] for _ in range(3)] for _ in range(count)]
+    pair = Pair("p", [], [], [], None, 1.0, 1.0, "train", "", {})
+    return [Row(str(n), Tokens(*one, 0, ""), 1.0, 1.0, None, pair) for n, one in enumerate(ids)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "shared"),
+    [
+        ("causal", "lora", False),
+        ("causal", "qlora", True),
+        ("reward", "qlora", False),
+        ("reward", "lora", False),
+        ("reward", "full", False),
+    ],
+)
+@pytest.mark.parametrize("width", [300, 10**9])
+def test_gradients_of_a_batch_are_those_of_rows_alone(
+    tiny: Path, kind: Any, method: str, shared: bool, width: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    from train.adapters import put_on
+    from train.answer_head import add_head
+    from train.loading import open_model
+    from train.margin_gradients import count_weights
+    from train.settings import read_settings
+
+    torch.manual_seed(0)
+    settings = read_settings("dpo" if kind == "causal" else "reward", None, [f"method={method}", "lora.rank=4"], "m")
+    model = open_model(str(tiny), kind=kind, four_bit=method == "qlora", trainable=True).model
+    model = put_on(model, settings, kind)
+    for name, p in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.02)
+    if kind == "causal":
+        add_head(model.get_base_model())
+    sketch = make_sketch(count_weights(model), width, 3)
+    margins_of = reward_margins(0) if kind == "reward" else policy_margins(0, 0.1, shared=shared)
+    rows, told = some_rows(), []
+    alone = gradients(model, rows, margins_of, sketch, told.append)
+    batched = gradients(model, rows, margins_of, sketch, told.append, batch=3, each=1 if shared else 2)
+    assert told == [1] * 7 + [3, 3, 1]
+    assert batched.margin == pytest.approx(alone.margin, abs=1e-5)
+    assert np.abs(batched.slope - alone.slope).max() < 1e-4 * np.abs(alone.slope).max()
+    assert len({one.tobytes() for one in alone.slope}) == 7
+    assert "one row at a time" not in capsys.readouterr().err
+
+
+def test_weights_that_no_layer_tells_by_row_are_done_one_row_at_a_time(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A head that is trained sees the tokens of all rows in one list."""
+    from train.answer_head import add_head
+    from train.loading import open_model
+    from train.margin_gradients import count_weights
+
+    model = open_model(str(tiny), trainable=True).model
+    for name, p in model.named_parameters():
+        p.requires_grad_("lm_head" in name)
+    add_head(model)
+    sketch, rows = make_sketch(count_weights(model), 300, 3), some_rows(5)
+    alone = gradients(model, rows, policy_margins(0, 0.1), sketch)
+    batched = gradients(model, rows, policy_margins(0, 0.1), sketch, batch=3)
+    assert "one row at a time here (lm_head mixes rows)" in capsys.readouterr().err
+    assert batched.slope == pytest.approx(alone.slope, abs=1e-6)
+
+
+def test_a_batch_that_gives_other_gradients_than_rows_alone_is_not_believed(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from train.loading import open_model
+    from train.margin_gradients import count_weights
+
+    model = open_model(str(tiny), kind="reward", trainable=True).model
+    for name, p in model.named_parameters():
+        p.requires_grad_("score" in name)
+
+    def turned(model: Any, rows: Any) -> Any:
+        return reward_margins(0)(model, rows[::-1]).flip(0)
+
+    sketch, rows = make_sketch(count_weights(model), 300, 3), some_rows(5)
+    alone = gradients(model, rows, reward_margins(0), sketch)
+    batched = gradients(model, rows, turned, sketch, batch=5)
+    assert "in a batch a row's gradient is not what it is alone" in capsys.readouterr().err
+    assert batched.slope == pytest.approx(alone.slope, abs=1e-6)
 
 
 # ---- votes

@@ -26,7 +26,7 @@ from data.manifest import verify_folder
 from data.stats import wilson
 from train.experiment_log import PLACE, Entry, entry, log_run
 from train.exports import Pair
-from train.held_out import accuracy, by_slice, reliability, scored, sigmoid
+from train.held_out import accuracy, auc, by_slice, reliability, scored, sigmoid
 from train.model_card import licence_of, model_card
 from train.run_figures import ends, points, thinned
 from train.run_report import duration, run_page, shortly, write_pages
@@ -333,6 +333,57 @@ def test_probabilities_that_hold_lie_on_the_diagonal():
     assert found.temperature == pytest.approx(1, abs=0.1)
     doubled = reliability([{**row, "chosen": 3 * row["chosen"]} for row in rows])
     assert doubled.temperature == pytest.approx(3, abs=0.3)
+
+
+def unpaired(rewards, per_cluster=1):
+    """Rows of kto: (reward, held good)."""
+    return [
+        {
+            "id": f"r{i}", "split": "test", "chosen": 1.0, "rejected": None, "reward": reward, "label": good,
+            "cluster": f"c{i // per_cluster}",
+        }
+        for i, (reward, good) in enumerate(rewards)
+    ]  # fmt: skip
+
+
+def test_the_auc_is_the_share_of_good_answers_above_bad_ones():
+    rows = unpaired([(1.0, True), (0.2, True), (0.2, False), (-3.0, False), (0.5, False)])
+    assert auc(rows, "test")[1] == pytest.approx((3 + 1.5) / 6)
+    assert auc(rows, "test").low is None
+    assert auc(rows[:2], "test") is None
+    assert auc([{**row, "reward": None} for row in rows], "test") is None
+    whole = auc(unpaired([(i % 2, i % 2 == 1) for i in range(60)]), "test")
+    assert (whole.value, whole.high, whole.n, whole.clusters) == (1.0, 1.0, 60, 60)
+    assert 0.9 < whole.low < 1
+
+
+def test_the_aucs_interval_holds_the_truth_and_takes_whole_families():
+    from statistics import NormalDist
+
+    truth, held = NormalDist().cdf(1 / 2**0.5), []
+    for seed in range(200):
+        draw = random.Random(seed)
+        rewards = []
+        for _ in range(30):
+            good, own = draw.random() < 0.5, draw.gauss(0, 1)
+            rewards += [(own + good, good)] * 3  # a family of three that are alike
+        rows = unpaired(rewards, per_cluster=3)
+        found = auc(rows, "test")
+        held.append(found.low <= truth <= found.high)
+        apart = auc([{**row, "cluster": None} for row in rows], "test")
+        assert apart.high - apart.low < 0.75 * (found.high - found.low)
+    assert 0.9 <= sum(held) / len(held) <= 0.99
+
+
+def test_a_run_of_kto_is_told_by_its_auc():
+    rewards = [(random.Random(i).gauss(i % 2, 1), i % 2 == 1) for i in range(80)]
+    one = story("kto", held_out=unpaired(rewards))
+    share = auc(one.held_out, "test")
+    text = re.sub("<[^>]*>", " ", run_page(one))
+    assert re.search(rf"held-out AUC, good against bad\s+留出 AUC（好对坏）\s+{share.value:.3f}", text)
+    assert "Loss" in text
+    assert f"| test | {share.value:.3f} | {share.low:.3f} – {share.high:.3f} | 80 | 80 |" in model_card(one)
+    assert f"AUC {share.value:.3f} [{share.low:.3f}, {share.high:.3f}] test, n=80" in entry(one).held_out
 
 
 def test_answers_held_bad_do_not_count_in_the_loss_told_first():

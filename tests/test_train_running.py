@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from training import asked, export, lines, preference, start
+from training import ROWS, asked, export, lines, preference, start
 
 from data.errors import BadInput, NotThere, Refused
 from data.folder import write_folder
@@ -19,6 +19,7 @@ from data.manifest import read_manifest, verify_folder
 from train import checkpoints, metrics, running, sft_trainer
 from train.checkpoints import last_whole, place_of, step_of
 from train.devices import find_dtype, on_this_machine
+from train.held_out import auc
 from train.loading import open_model
 from train.running import run
 
@@ -239,6 +240,30 @@ def test_the_same_run_in_another_place_has_the_same_digest(tiny: Path, tmp_path:
         folder = export(tmp_path / name / "exports" / "pairs", "sft", rows=4, held_out=1)
         digests.append(run(asked("sft", folder, tmp_path / name / "tiny", tmp_path / name, "steps=1"))["digest"])
     assert digests[0] == digests[1]
+
+
+def test_a_run_of_kto_tells_its_auc_on_held_out_answers(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = ROWS["kto"]
+    monkeypatch.setitem(ROWS, "kto", lambda n: {**make(n), "cluster": f"c{n // 2}"})
+    folder = export(tmp_path / "exports" / "kto", "kto", rows=24, held_out=48)
+    done = tmp_path / "runs" / "one"
+    summary = run(asked("kto", folder, tiny, tmp_path, "steps=6", out=done))
+    share = auc([row for row in lines(done / "data/held_out.jsonl") if row["split"] == "test"], "test")
+    assert share is not None
+    assert share.low is not None
+    assert share.high is not None
+    told = {key: summary[key] for key in summary if key.startswith("test_auc")}
+    assert told == {
+        "test_auc": round(share.value, 4),
+        "test_auc_interval": [round(share.low, 4), round(share.high, 4)],
+        "test_auc_n": 48,
+        "test_auc_clusters": share.clusters,
+    }
+    assert share.value > 0.9
+    ends = [line for line in lines(done / "audit/metrics.jsonl") if line["split"] == "test"]
+    assert [(line["auc"], line["auc_low"], line["n"]) for line in ends] == [(share.value, pytest.approx(share.low), 48)]
 
 
 def test_a_run_goes_on_from_another_runs_adapter(tiny: Path, tmp_path: Path) -> None:

@@ -109,6 +109,33 @@ def test_without_weights_the_kto_loss_is_trls(tiny: Path, tmp_path: Path, loss: 
     )
 
 
+def test_the_implicit_reward_of_an_answer_is_beta_times_what_it_gained_over_the_reference(
+    tiny: Path, tmp_path: Path
+) -> None:
+    from train.likelihoods import likelihoods
+
+    trainer = made("kto", tiny, tmp_path, "beta=0.5")
+    ready = prepare(
+        Asked("kto", tmp_path / "kto-export", tmp_path, str(tiny)),
+        read_settings("kto", None, ["length=128"], str(tiny)),
+    )
+    rows = ready.rows["train"]
+    answers = [(row.tokens.prompt, row.tokens.chosen) for row in rows]
+    before = likelihoods(trainer.model, answers)
+    assert [one[2] for one in kto_trainer.score_rows(trainer, rows)] == pytest.approx([0.0] * len(rows), abs=1e-5)
+    with torch.no_grad():
+        for name, p in trainer.model.named_parameters():
+            if p.requires_grad and "lora_B" in name:
+                p.mul_(-1)
+    found = kto_trainer.score_rows(trainer, rows)
+    now = likelihoods(trainer.model, answers)
+    assert [one[2] for one in found] == pytest.approx(
+        [0.5 * (a.total - b.total) for a, b in zip(now, before, strict=True)], abs=1e-4
+    )
+    assert max(abs(one[2]) for one in found) > 0.01
+    assert [one[0] for one in found] == pytest.approx([-one.mean for one in now], abs=1e-5)
+
+
 def test_certainty_weighs_in_the_reward_loss_as_the_formula_says(tiny: Path, tmp_path: Path) -> None:
     trainer = made("reward", tiny, tmp_path, "soft_labels=true", "weights=agreement", "centring=0.01")
     batch = trainer.data_collator(rows_of(trainer, 4))

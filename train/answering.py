@@ -45,6 +45,10 @@ class Sampling(NamedTuple):
 
 
 GREEDY = Sampling()
+LEAST, MOST = 8, 64
+"""Rows of a batch whose size nobody has set."""
+ROOM = 2**30
+"""Bytes of keys and values that such a batch may grow to, above LEAST rows."""
 
 
 class Answered(NamedTuple):
@@ -71,7 +75,7 @@ def answer_prompts(
     sampling: Sampling = GREEDY,
     tools: Sequence[Tools] | None = None,
     samples: Sequence[int] | None = None,
-    batch: int = 8,
+    batch: int | None = None,
     seed: int = 0,
     tell: Callable[[int], None] = lambda _: None,
 ) -> list[Answered]:
@@ -83,7 +87,7 @@ def answer_prompts(
         tools: what each prompt offers its model; None where none offers any.
         samples: which sample of its prompt each answer is, for sampling; None counts how often the prompt has stood
             before in the list, so a prompt that is listed three times gets three answers.
-        batch: rows of one forward pass, at least 1.
+        batch: rows of one forward pass, at least 1; None for as many as memory is set aside for (`rows_at_once`).
         tell: called with the number of answers that are ready anew.
 
     Raises:
@@ -131,7 +135,7 @@ def answer_tokens(
     samples: Sequence[int],
     *,
     sampling: Sampling,
-    batch: int,
+    batch: int | None,
     seed: int,
     done: Container[int] = (),
 ) -> Iterator[dict[int, Answered]]:
@@ -143,13 +147,17 @@ def answer_tokens(
     Args:
         prompts: token ids, by `render`.
         samples: which sample of its prompt each answer is.
+        batch: rows of one forward pass; None as in `answer_prompts`.
     """
     sampling.checked()
-    if batch < 1:
+    if batch is not None and batch < 1:
         raise BadInput(f"a batch of {batch} rows cannot be; take 1 or more")
     order = sorted(range(len(prompts)), key=lambda at: (len(prompts[at]), at))
-    for first in range(0, len(order), batch):
-        places = order[first : first + batch]
+    first = 0
+    while first < len(order):
+        size = batch or rows_at_once(model, [len(prompts[at]) for at in order[first:]], sampling.max_tokens)
+        places = order[first : first + size]
+        first += size
         if all(at in done for at in places):
             continue
         seeds = [digest([seed, samples[at], prompts[at]]) for at in places]
@@ -160,6 +168,25 @@ def answer_tokens(
             at: Answered(text, "stop" if ended else "length", len(ids))
             for at, text, (ids, ended) in zip(places, texts, made, strict=True)
         }
+
+
+def rows_at_once(model: Any, lengths: Sequence[int], more: int) -> int:
+    """How many of the first prompts to answer in one batch: from LEAST to MOST, by the memory of their answers.
+
+    A step of a small batch costs hardly less than one of a large, so the fewer batches, the sooner done.
+
+    Args:
+        lengths: of the prompts in tokens, from short to long; at least one.
+        more: tokens of an answer, at most.
+    """
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    token = 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize
+    size = 1
+    while size < min(MOST, len(lengths)) and (size < LEAST or (size + 1) * (lengths[size] + more) * token <= ROOM):
+        size += 1
+    return size
 
 
 def _counted(prompts: Sequence[list[int]]) -> list[int]:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.errors import BadInput
-from data.report import number, percent
+from data.report import number
 from data.text import excerpt
 from train.run_figures import ends, points
-from train.run_report import duration, headline, shortly
-from train.run_story import BETTER, RunStory, base_name
+from train.run_report import duration, shortly
+from train.run_results import SPELL, headline
+from train.run_story import RunStory, base_name
 
 PLACE = Path("reports") / "posttrain" / "experiment-log.md"
 _HEAD = """# Experiment log · 实验记录
@@ -98,12 +99,12 @@ def entry(story: RunStory, outcome: str = "done", what: str = "") -> Entry:
 
 
 def _held(story: RunStory) -> str:
-    split, share = headline(story)
+    kind, split, share = headline(story)
     if share is None:
         return ""
-    spell = percent if story.task in BETTER else number
+    spell, name = SPELL[kind], "AUC " if kind == "auc" else ""
     ends = "" if share.low is None or share.high is None else f" [{spell(share.low)}, {spell(share.high)}]"
-    return f"{spell(share.value)}{ends} {split}, n={share.n:,}"
+    return f"{name}{spell(share.value)}{ends} {split}, n={share.n:,}"
 
 
 def log_run(workspace: Path, line: Entry, when: datetime | None = None) -> Path:

@@ -6,7 +6,7 @@ whole clusters as what varies. Pure arithmetic.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from train.run_story import BETTER
 
@@ -29,6 +29,17 @@ class Share(NamedTuple):
     high: float | None
     n: int
     clusters: int
+
+
+Kind = Literal["accuracy", "auc", "loss"]
+
+
+class Told(NamedTuple):
+    """What a run is told by first, and over which rows."""
+
+    kind: Kind
+    rows: list[Mapping[str, Any]]
+    of: Callable[[Rows, str], Share | None]
 
 
 class Reliability(NamedTuple):
@@ -75,6 +86,48 @@ def accuracy(rows: Rows, name: str) -> Share | None:
 def loss(rows: Rows, name: str) -> Share | None:
     """Mean loss per token in nats of answers that stand alone, each answer counting once."""
     return _mean([row for row in rows if _finite(row.get("chosen"))], lambda row: row["chosen"], name)
+
+
+def auc(rows: Rows, name: str) -> Share | None:
+    """How well implicit rewards tell good answers from bad: the area under their ROC curve; None without both kinds.
+
+    It is the chance that an answer held good has a greater `reward` than one held bad, drawn from whatever prompts;
+    the same reward counts half, and 0.5 is a coin. Its interval takes prompt families as what varies (N. Obuchowski,
+    Biometrics 53 (1997), 567-578): a row stands for what it adds to the area, so the area is a mean over rows.
+    """
+    import numpy as np
+
+    known = [row for row in rows if _finite(row.get("reward")) and isinstance(row.get("label"), bool)]
+    reward = np.array([float(row["reward"]) for row in known])
+    good = np.array([bool(row["label"]) for row in known], dtype=bool)
+    if good.all() or not good.any():
+        return None
+    area = _above(reward[good], reward[~good])
+    below = 1 - _above(reward[~good], reward[good])
+    whole = float(area.mean())
+    stands = np.empty(len(known))
+    stands[good] = whole + (area - whole) * len(known) / good.sum()
+    stands[~good] = whole + (below - whole) * len(known) / (~good).sum()
+    found = _share(stands.tolist(), known, name)
+    ends = [None if end is None else min(1.0, max(0.0, end)) for end in (found.low, found.high)]
+    return found._replace(value=whole, low=ends[0], high=ends[1])
+
+
+def _above(one: Any, others: Any) -> Any:
+    """The share of others that each is above; ties count half."""
+    import numpy as np
+
+    ranked = np.sort(others)
+    return (np.searchsorted(ranked, one, "left") + np.searchsorted(ranked, one, "right")) / 2 / len(others)
+
+
+def told_by(rows: Rows, task: str) -> Told:
+    """Accuracy of a task that compares; of kto the area under the curve; else, and without rewards, the loss."""
+    if task in BETTER:
+        return Told("accuracy", scored(rows, task), accuracy)
+    if auc(rows, "") is not None:
+        return Told("auc", [row for row in rows if _finite(row.get("reward"))], auc)
+    return Told("loss", list(rows), loss)
 
 
 def by_slice(rows: Rows, of: Callable[[Rows, str], Share | None], most: int = 12) -> list[Share]:
@@ -124,12 +177,15 @@ def sigmoid(x: float) -> float:
 
 
 def _mean(rows: Rows, of: Callable[[Mapping[str, Any]], float], name: str) -> Share | None:
-    if not rows:
-        return None
+    return _share([of(row) for row in rows], rows, name) if rows else None
+
+
+def _share(values: Sequence[float], rows: Rows, name: str) -> Share:
+    """The mean of the rows' values, at least one."""
     from data.calibration import mean_by_group
 
     numbers = _numbers(rows)
-    found = mean_by_group([of(row) for row in rows], numbers)
+    found = mean_by_group(values, numbers)
     assert found.value is not None
     return Share(name, found.value, found.low, found.high, len(rows), len(set(numbers)))
 

@@ -25,7 +25,7 @@ from data.text import excerpt
 from train.vote_directions import KINDS, Kind
 
 if TYPE_CHECKING:
-    from train.influence_run import Found, Group
+    from train.influence_found import Found, Group
     from train.left_out import Retrained
 
 MOST = 30

@@ -5,6 +5,9 @@
 with r = log π − log π_ref of the answer, and z the KL from the reference, estimated from the batch's prompts with
 each other's answers (K. Ethayarajh et al., arXiv 2402.01306, eq. 7 and 8; APO's unpaired loss has no z,
 arXiv 2408.06266). With w = 1 it is TRL's.
+
+Held out, an answer's implicit reward is β · r. How well it tells good answers from bad is its area under the ROC curve
+(train.held_out.auc), which needs no threshold and so neither z nor the share of good answers.
 """
 
 from collections.abc import Sequence
@@ -146,12 +149,18 @@ def _log_probs(model: Any, batch: Batch, prefix: str = "") -> Any:
     return made.log_probs.sum(1)
 
 
-def score_rows(trainer: Any, rows: Sequence[Row]) -> list[tuple[float, float | None]]:
-    """Loss per token of each answer, in nats, and None for the rejected one that is not there."""
+def score_rows(trainer: Any, rows: Sequence[Row]) -> list[tuple[float, None, float]]:
+    """Of each answer its loss per token, in nats; None for the rejected one that is not there; its implicit reward.
 
-    def score(few: list[Row]) -> list[tuple[float, float | None]]:
+    The implicit reward is β · (log π − log π_ref) of the whole answer, in nats.
+    """
+
+    def score(few: list[Row]) -> list[tuple[float, None, float]]:
         batch = trainer._prepare_inputs(batch_of(few, trainer.processing_class.pad_token_id))
         tokens = (batch["labels"][:, 1:] != -100).sum(1).clamp(min=1)
-        return [(float(x), None) for x in -_log_probs(trainer.model, batch) / tokens]
+        logps = _log_probs(trainer.model, batch)
+        rewards = trainer.beta * (logps - _reference(trainer, batch, ("",))[""])
+        losses = -logps / tokens
+        return [(loss, None, reward) for loss, reward in zip(losses.tolist(), rewards.tolist(), strict=True)]
 
     return in_batches(trainer, rows, score)

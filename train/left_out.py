@@ -92,7 +92,7 @@ def without(
     differences, accuracy = {}, {}
     for split, scores in trained.scores.items():
         pairs = []
-        for row, (chosen, rejected) in zip(ready.rows[split], scores, strict=True):
+        for row, (chosen, rejected, *_) in zip(ready.rows[split], scores, strict=True):
             side = _side(row, votes[row.id], gone, prior)
             if side and row.id in before and rejected is not None:
                 pairs.append((_right(before[row.id] * side), _right((chosen - rejected) * side), _cluster(row)))

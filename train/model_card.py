@@ -12,7 +12,7 @@ from typing import Any
 
 from data.report import number, percent
 from data.text import base_language, excerpt
-from train.held_out import Share, accuracy, by_slice, loss, reliability, scored
+from train.held_out import Kind, Share, by_slice, reliability, told_by
 from train.run_story import BETTER, RunStory, base_name
 
 _NONE = "none stated"
@@ -98,25 +98,35 @@ def _index(story: RunStory) -> list[dict[str, Any]]:
         {
             "task": dict(kinds),
             "dataset": {"name": _plain(story.export), "type": _plain(story.export), "split": one.name},
-            "metrics": [_metric(story.task, one)],
+            "metrics": [_metric(told_by(story.held_out, story.task).kind, one)],
         }
         for one in _shares(story)
     ]
     return [{"name": _plain(story.name), "results": results}] if results else []
 
 
-def _metric(task: str, one: Share) -> dict[str, Any]:
-    kind, name = ("accuracy", "held-out accuracy") if task in BETTER else ("loss", "held-out loss per token (nats)")
-    return {"type": kind, "value": round(one.value, 4), "name": name}
+_METRICS: dict[Kind, str] = {
+    "accuracy": "held-out accuracy",
+    "auc": "held-out AUC of implicit rewards, good against bad answers",
+    "loss": "held-out loss per token (nats)",
+}
+_WHAT: dict[Kind, str] = {
+    "accuracy": "Accuracy (people's side taken)",
+    "auc": "AUC (implicit reward of good above bad answers)",
+    "loss": "Loss per token (nats)",
+}
+
+
+def _metric(kind: Kind, one: Share) -> dict[str, Any]:
+    name = "roc_auc" if kind == "auc" else kind
+    return {"type": name, "value": round(one.value, 4), "name": _METRICS[kind]}
 
 
 def _shares(story: RunStory) -> list[Share]:
-    """Accuracy (or the loss) on each held-out split, test first."""
-    compares = story.task in BETTER
-    rows = scored(story.held_out, story.task) if compares else list(story.held_out)
-    measure = accuracy if compares else loss
-    splits = [(split, [row for row in rows if row.get("split") == split]) for split in ("test", "validation")]
-    return [made for split, there in splits if (made := measure(there, split))]
+    """Accuracy (or the area, or the loss) on each held-out split, test first."""
+    told = told_by(story.held_out, story.task)
+    splits = [(split, [row for row in told.rows if row.get("split") == split]) for split in ("test", "validation")]
+    return [made for split, there in splits if (made := told.of(there, split))]
 
 
 def _body(story: RunStory) -> Iterator[str]:
@@ -178,24 +188,22 @@ def _evaluation(story: RunStory) -> Iterator[str]:
     if not shares:
         yield "The export has no held-out rows, so nothing is known of how good it is."
         return
-    compares = story.task in BETTER
-    spell = percent if compares else number
-    what = "Accuracy (people's side taken)" if compares else "Loss per token (nats)"
+    told = told_by(story.held_out, story.task)
+    spell = percent if told.kind == "accuracy" else number
     yield "On rows whose prompt families were not trained on. Intervals (95 %) take whole families as what varies."
-    yield from ("", f"| rows | {what} | interval | n | prompt families |", "|---|---:|---:|---:|---:|")
+    yield from ("", f"| rows | {_WHAT[told.kind]} | interval | n | prompt families |", "|---|---:|---:|---:|---:|")
     first = shares[0].name
-    rows = scored(story.held_out, story.task) if compares else list(story.held_out)
-    spoken = [row for row in rows if row.get("split") == first]
-    for one in (*shares, *by_slice(spoken, accuracy if compares else loss, 8)):
+    spoken = [row for row in told.rows if row.get("split") == first]
+    for one in (*shares, *by_slice(spoken, told.of, 8)):
         ends = "–" if one.low is None or one.high is None else f"{spell(one.low)} – {spell(one.high)}"
         yield f"| {_md(one.name)} | {spell(one.value)} | {ends} | {one.n:,} | {one.clusters:,} |"
-    if compares and (held := reliability(spoken)):
+    if told.kind == "accuracy" and (held := reliability(spoken)):
         yield ""
         yield f"Calibration on {first}: mean error {number(held.error)}, Brier score {number(held.brier)}."
     if story.warnings:
         yield from ("", "Warnings while it trained:", "")
-        for told in story.warnings:
-            yield f"- step {int(told.get('step') or 0):,}: {_md(str(told.get('en') or ''), 600)}"
+        for warned in story.warnings:
+            yield f"- step {int(warned.get('step') or 0):,}: {_md(str(warned.get('en') or ''), 600)}"
 
 
 def _data(story: RunStory) -> Iterator[str]:

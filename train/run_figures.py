@@ -15,7 +15,7 @@ from data.plots import SERIES, Span, curve, lines, spans
 from data.plots import Point as CurvePoint
 from data.report import Axes, Words, figure, number, percent, say, table
 from train import run_words as words
-from train.held_out import Reliability, Share
+from train.held_out import Kind, Reliability, Share
 
 POINTS = 200
 """Points of a line at most."""
@@ -169,17 +169,18 @@ def thinned(line: Line, most: int = POINTS) -> Line:
     return [(math.fsum(x for x, _ in part) / len(part), math.fsum(y for _, y in part) / len(part)) for part in parts]
 
 
-def share_figure(key: str, title: Words, shares: Sequence[Share], told: Markup, rule: float | None) -> Markup:
-    """Shares of right rows (or losses) with their intervals, one line each."""
+def share_figure(key: str, title: Words, shares: Sequence[Share], told: Markup, kind: Kind) -> Markup:
+    """Shares of right rows (areas, losses) with their intervals, one line each."""
     if not shares:
         return Markup()
+    rule = None if kind == "loss" else 0.5
     drawn = spans([Span(one.name, one.value, one.low, one.high) for one in shares], rule=rule)
-    spell = percent if rule is not None else number
+    spell = percent if kind == "accuracy" else number
     behind = table(
         [words.SLICE, words.VALUE, words.INTERVAL, words.ROWS, words.CLUSTERS],
         [[one.name, spell(one.value), _ends(one, spell), one.n, one.clusters] for one in shares],
     )
-    axis = words.SHARE_RIGHT if rule is not None else words.LOSS_PER_TOKEN
+    axis = {"accuracy": words.SHARE_RIGHT, "auc": words.AREA, "loss": words.LOSS_PER_TOKEN}[kind]
     return figure(key, title, drawn, Axes(axis, None), told, behind=behind, labels=words.SPLIT.values())
 
 

@@ -15,6 +15,7 @@ from data.folder import Folder
 from train.exports import Answer, Pair
 from train.finding import ADAPTER
 from train.foretold import keep
+from train.held_out import auc
 from train.looking import totals
 from train.plan import Estimate
 from train.preparing import Asked, Ready
@@ -101,8 +102,8 @@ def held_out(ready: Ready, trained: "Trained") -> list[dict[str, Any]]:
     ]
 
 
-def _held(row: Row, split: str, scores: tuple[float, float | None]) -> dict[str, Any]:
-    chosen, rejected = scores
+def _held(row: Row, split: str, scores: tuple[float, float | None] | tuple[float, None, float]) -> dict[str, Any]:
+    chosen, rejected, *reward = scores
     more = row.source.row
     right = None if rejected is None else 0.5 if chosen == rejected else float(chosen > rejected)
     return {
@@ -114,6 +115,7 @@ def _held(row: Row, split: str, scores: tuple[float, float | None]) -> dict[str,
         "chosen": _digits(chosen),
         "rejected": _digits(rejected),
         "correct": right,
+        **({"reward": _digits(reward[0])} if reward else {}),
         "language": more.get("language"),
         "tags": more.get("tags") or [],
         "chosen_tokens": len(row.tokens.chosen),
@@ -137,6 +139,8 @@ def _split_lines(held: list[dict[str, Any]], ready: Ready, last: Mapping[str, An
             line |= _pair_figures(rows) if rows else {}
         elif rows:
             line["loss"] = sum(row["chosen"] for row in rows) / len(rows)
+            if area := auc(rows, split):
+                line |= {"auc": area.value, "auc_low": area.low, "auc_high": area.high, "n": area.n}
         if "loss" in line:
             lines.append(line)
     return lines
@@ -247,6 +251,11 @@ def _summary(ready: Ready, trained: "Trained", held: list[dict[str, Any]], diges
         elif rows:
             scores = [row["chosen"] for row in rows if row["chosen"] is not None]
             found[f"{split}_loss"] = round(sum(scores) / len(scores), 4) if scores else None
+            if area := auc(rows, split):
+                ends = None if area.low is None or area.high is None else [round(area.low, 4), round(area.high, 4)]
+                about = {"interval": ends, "n": area.n, "clusters": area.clusters}
+                found[f"{split}_auc"] = round(area.value, 4)
+                found |= {f"{split}_auc_{name}": value for name, value in about.items()}
     return found | {
         "trained_weights": trained.trainable,
         "warnings": [one.name for one in trained.recorder.warnings] or None,

@@ -9,7 +9,6 @@ Everything in it that is data is escaped, and cut where it is long.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from math import exp
 from shlex import quote
 from typing import Any
 
@@ -35,11 +34,11 @@ from data.report import (
     table,
 )
 from train import run_words as words
-from train.held_out import Share, accuracy, by_slice, loss, reliability, scored, split_of
 from train.model_card import model_card
-from train.run_figures import COSTS, GIB, charts, ends, points, reliability_figure, share_figure
+from train.run_figures import COSTS, GIB, charts, ends, points
+from train.run_results import held_figure, results
 from train.run_samples import typed, worst_parts
-from train.run_story import BETTER, RunStory, base_name, place_of
+from train.run_story import RunStory, base_name, place_of
 
 SHOWN_LOST = 12
 
@@ -60,7 +59,7 @@ def run_page(story: RunStory, files: Set[str] = frozenset()) -> str:
     """
     parts: list[tuple[str, Words, list[Markup]]] = [
         ("warnings", words.WARNINGS, _warnings(story)),
-        ("results", words.RESULTS, _results(story)),
+        ("results", words.RESULTS, results(story)),
         ("curves", words.CURVES, _curves(story)),
         ("worst", words.WORST, worst_parts(story)),
         ("preflight", words.PREFLIGHT, _lost(story)),
@@ -93,7 +92,7 @@ def _lead(story: RunStory) -> Markup:
 
 
 def _figures(story: RunStory, steps: int) -> Iterator[tuple[Words, Any, Markup | None]]:
-    yield _held_figure(story)
+    yield held_figure(story)
     losses = points(story.metrics, "loss", "train")
     if losses:
         first, last = ends(losses)
@@ -115,28 +114,6 @@ def _figures(story: RunStory, steps: int) -> Iterator[tuple[Words, Any, Markup |
         yield words.LOST, int(lost_count(story)), say(words.OF_LOOKED, n=story.looked["rows"])
 
 
-def _held_figure(story: RunStory) -> tuple[Words, Any, Markup | None]:
-    """The figure to see first: accuracy of a task that compares, else the loss."""
-    split, share = headline(story)
-    name = words.HELD_ACCURACY if story.task in BETTER else words.HELD_LOSS
-    if share is None or split is None:
-        return name, "–", say(words.NONE_HELD)
-    spell = percent if story.task in BETTER else number
-    about = {"split": say(words.SPLIT[split]), "n": share.n}
-    if share.low is None or share.high is None:
-        return name, spell(share.value), say(words.FEW_ROWS, clusters=share.clusters, **about)
-    return name, spell(share.value), say(words.OF_ROWS, low=spell(share.low), high=spell(share.high), **about)
-
-
-def headline(story: RunStory) -> tuple[str | None, Share | None]:
-    """The split to speak of, and accuracy there; of sft and kto the loss per token of answers not held bad."""
-    rows = scored(story.held_out, story.task) if story.task in BETTER else story.held_out
-    split = split_of(rows)
-    measure = accuracy if story.task in BETTER else loss
-    spoken = [row for row in rows if row.get("split") == split and row.get("label") is not False]
-    return split, measure(spoken, split) if split else None
-
-
 def _warnings(story: RunStory) -> list[Markup]:
     if not story.warnings:
         return [note("good", paragraph(words.NO_WARNING))]
@@ -154,33 +131,6 @@ def _warnings(story: RunStory) -> list[Markup]:
         )
         for one in story.warnings
     ]
-
-
-def _results(story: RunStory) -> list[Markup]:
-    compares, kto = story.task in BETTER, story.task == "kto"
-    rows = scored(story.held_out, story.task) if compares else list(story.held_out)
-    measure = accuracy if compares else loss
-    shares = [
-        made
-        for split in ("validation", "test")
-        if (made := measure([row for row in rows if row.get("split") == split], split))
-    ]
-    if not shares:
-        return []
-    split = split_of(rows)
-    spoken = [row for row in rows if row.get("split") == split]
-    told = say(words.ACCURACY_TOLD if compares else words.LOSS_TOLD_KTO if kto else words.LOSS_TOLD)
-    rule = 0.5 if compares else None
-    title = words.ACCURACY if compares else words.LOSS
-    drawn = [share_figure("held-out", title, [*shares, *by_slice(spoken, measure)], told, rule)]
-    if compares and (held := reliability(spoken)):
-        drawn.append(reliability_figure(held))
-    more = []
-    if story.task == "sft":
-        value = shares[-1].value
-        more = [paragraph(words.PERPLEXITY_TOLD, loss=number(value), p=number(exp(min(value, 50.0)), 1))]
-    both = [paragraph(words.CHOSE_BY, "soft")] if len(shares) > 1 else []
-    return [paragraph(words.RESULTS_ABOUT, "soft"), *both, *more, grid(*drawn)]
 
 
 def _curves(story: RunStory) -> list[Markup]:

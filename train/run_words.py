@@ -20,6 +20,7 @@ RESUMED = Words(
 )
 
 HELD_ACCURACY = Words("held-out accuracy", "留出准确率")
+HELD_AUC = Words("held-out AUC, good against bad", "留出 AUC（好对坏）")
 HELD_LOSS = Words("held-out loss per token", "留出每词元损失")
 OF_ROWS = Words("{low} – {high} (95 %), {split}, n = {n}", "{low} – {high}（95 %），{split}，n = {n}")
 FEW_ROWS = Words(
@@ -73,6 +74,13 @@ ACCURACY_TOLD = Words(
     "Share of rows in which the run takes people's side; the dashed line is a coin.",
     "模型与人的选择一致的行所占比例；虚线为抛硬币。",
 )
+AUC = Words("Good answers above bad", "好答案高于坏答案")
+AUC_TOLD = Words(
+    "The chance that an answer held good has a greater implicit reward, β · (log π − log π_ref), than one held bad "
+    "(area under the ROC curve); the dashed line is a coin.",
+    "判为好的答案的隐式奖励 β · (log π − log π_ref) 高于判为坏的答案的概率（ROC 曲线下面积）；虚线为抛硬币。",
+)
+AREA = Words("area under the ROC curve", "ROC 曲线下面积")
 LOSS_TOLD = Words("Mean loss per token in nats, each answer counting once.", "每词元平均损失（奈特），每个答案计一次。")
 SLICE = Words("rows of", "范围")
 VALUE = Words("value", "数值")

@@ -38,7 +38,7 @@ TRAINERS = {
     "dpo": "train.dpo_trainer",
     "kto": "train.kto_trainer",
 }
-Scores = dict[str, list[tuple[float, float | None]]]
+Scores = dict[str, list[tuple[float, float | None] | tuple[float, None, float]]]
 
 
 class Trained(NamedTuple):
