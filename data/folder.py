@@ -257,7 +257,9 @@ def _disk_faults(out: Path, *, always: bool = False) -> Iterator[None]:
         yield
     except OSError as error:
         if always or error.errno in _TOLD:
-            raise BadInput(f"{out} cannot be written: {error.strerror}") from error
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            then = "make room and type the command again" if full else "name another folder"
+            raise BadInput(f"{out} cannot be written: {error.strerror}; {then}") from error
         raise
 
 

@@ -1,5 +1,6 @@
 """Folders are whole or absent, and any byte changed in one is found and named."""
 
+import errno
 import json
 import os
 import shutil
@@ -216,6 +217,9 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         write(tmp_path / "file" / "out")
     with pytest.raises(Refused, match="is no folder"):
         write(tmp_path / "file")
+    for code, words in [(errno.ENOSPC, "make room and type"), (errno.EROFS, "name another folder")]:
+        with pytest.raises(BadInput, match=words), write_folder(tmp_path / "out", "export", {}):
+            raise OSError(code, os.strerror(code))
 
 
 def test_nothing_to_verify_is_said(tmp_path: Path) -> None:

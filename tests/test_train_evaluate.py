@@ -282,6 +282,8 @@ def test_another_template_when_served_is_no_match(tiny: Path, held: Path, tmp_pa
         (["--from-judgments", "a", "--store", "b"], "give one"),
         (["--judge", "none.jsonl", "--key", "none.jsonl"], "--key none.jsonl is not there"),
         (["--device", "cuda"], "there is no GPU"),
+        (["--key", "some.jsonl"], "--key .*; name the verdicts with --judge"),
+        (["--soft"], "--soft .*; name its files with --judge"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line_before_any_weight_is_read(

@@ -356,11 +356,12 @@ def test_prompts_come_from_records_tasks_and_exports_each_once(tmp_path: Path) -
         folder.write("data/train.jsonl", [pair, pair])
         folder.write("data/test.jsonl", [{**pair, "prompt": [said("user", "five")], "split": "test"}])
     with file.open("a") as more:
-        more.write('not json\n{"a": 1}\n{"prompt": "one"}\n')
+        more.write('not json\n{"a": 1}\n{"prompt": "one"}\n{"prompt": 3}\n')
     found, rejected = read_prompts([file, tmp_path / "respond", tmp_path / "sky"])
     assert [one.prompt.messages[0].content for one in found] == ["one", "two", "three", "four"]
     assert found[3].cluster == "c4"
-    assert [row["where"] for row in rejected] == ["a.jsonl, line 3", "a.jsonl, line 4"]
+    assert [row["where"] for row in rejected] == [f"a.jsonl, line {n}" for n in (3, 4, 6)]
+    assert rejected[2]["reason"] == "field prompt: 3 is neither a text nor a list of messages"
     test, _ = read_prompts([tmp_path / "sky"], "test")
     assert [one.prompt.messages[0].content for one in test] == ["five"]
     assert len(read_prompts([tmp_path / "sky"], "all")[0]) == 2

@@ -40,14 +40,20 @@ def test_all_problems_are_told_at_once_and_unknown_keys_name_the_nearest(tmp_pat
     told = wrong("dpo", "beta=-1", "nonsense", path=file)
     assert told.startswith("6 problems")
     for part in (
-        "'learning_rat' is no key of DpoSettings; did you mean 'learning_rate'?",
-        "'lora.rnk' is no key; did you mean 'rank'?",
+        "'learning_rat' is no key of dpo; did you mean 'learning_rate'?",
+        "'lora.rnk' is no key of dpo; did you mean 'lora.rank'?",
         "batch: 0",
-        "method: 'qlor'",
+        "method: 'qlor' is none of full, lora, qlora, peft; did you mean 'qlora'?",
         "beta: -1",
         "--set 'nonsense' is no KEY=VALUE",
     ):
         assert part in told
+
+
+def test_an_unknown_loss_is_one_problem_that_names_the_nearest() -> None:
+    told = wrong("dpo", "loss=orpoo")
+    assert told.startswith("the settings: loss: 'orpoo' is none of sigmoid, cdpo, ")
+    assert told.endswith("; did you mean 'orpo'?")
 
 
 @pytest.mark.parametrize(
@@ -59,10 +65,10 @@ def test_all_problems_are_told_at_once_and_unknown_keys_name_the_nearest(tmp_pat
         ("dpo", ["loss=cdpo", "label_smoothing=0.1", "soft_labels=true"], "take them or label_smoothing"),
         ("dpo", ["lora.targets=[lm_head]"], "the head cannot have an adapter"),
         ("sft", ["anchor=0.1"], "take method full"),
-        ("sft", ["beta=0.1"], "no key of SftSettings"),
+        ("sft", ["beta=0.1"], "no key of sft"),
         ("reward", ["margin=1", "soft_labels=true"], "take one of the two"),
         ("reward", ["learning_rate=nan"], "learning_rate"),
-        ("sft", ["resume=true"], "no key of SftSettings"),
+        ("sft", ["resume=true"], "no key of sft"),
         ("sft", ["method=peft"], "peft.peft_type: needed"),
         ("sft", ["method=peft", "peft.peft_type=LOR"], "did you mean 'LORA'?"),
         ("sft", ["method=peft", "peft={peft_type: IA3, target_module: [q_proj]}"], "did you mean 'target_modules'?"),

@@ -296,6 +296,14 @@ def test_what_cannot_be_read_back_is_said_in_one_line(tmp_path: Path, store: Sto
         assert "\n" not in str(said.value)
     with pytest.raises(BadInput, match=r"broken\.jsonl, line 2: no 'cluster'"):
         read_key(tmp_path / "broken.jsonl")
+    right = {"contest": "a", "cluster": "b", "run": "x", "reference": "x", "lengths": [1, 2]}
+    for wrong, words in [
+        ({"tags": ["a"]}, "tags is no object"),
+        ({"lengths": "12"}, "lengths is no list of two numbers"),
+    ]:
+        (tmp_path / "wrong.jsonl").write_text(json.dumps(right | wrong))
+        with pytest.raises(BadInput, match=rf"wrong\.jsonl, line 1: {words}"):
+            read_key(tmp_path / "wrong.jsonl")
     with pytest.raises(NotThere):
         read_key(tmp_path / "nowhere.jsonl")
     with pytest.raises(BadInput, match="name two models"):

@@ -19,7 +19,7 @@ from made import add, project_id
 from training import export, lines
 
 from annotate import answers, assign
-from data.errors import BadInput
+from data.errors import BadInput, NotThere
 from data.folder import write_folder
 from data.manifest import read_manifest, verify_folder
 from data.store import open_store
@@ -241,15 +241,20 @@ def test_what_files_alone_show_to_be_wrong_is_refused_before_torch_is_imported(t
     columns = tmp_path / "columns"
     (columns / "data").mkdir(parents=True)
     (columns / "data" / "train.jsonl").write_text('{"question": "?"}\n')
-    bare, silent = (Path(shutil.copytree(tiny, tmp_path / name)) for name in ("bare", "silent"))
+    bare, silent, short = (Path(shutil.copytree(tiny, tmp_path / name)) for name in ("bare", "silent", "short"))
+    with (short / "model.safetensors").open("r+b") as file:
+        file.truncate(5000)
     (bare / "tokenizer_config.json").unlink()
     (silent / "chat_template.jinja").unlink()
+    key = tmp_path / "key.jsonl"
+    key.write_text('{"contest": "a", "cluster": "a", "run": "x", "reference": "y", "lengths": [1, 1]}\n')
     hostile = "\x1b[31m/../\n.;rm -rf"
     wrong = [
         (["--model", tiny, "--out", tmp_path / "a"], changed, "is not as it was written"),
         (["--model", tiny, "--unverified", "--out", tmp_path / "b"], columns, "no columns prompt, chosen, rejected"),
         (["--model", bare, "--out", tmp_path / "c"], pairs, "has no tokenizer"),
         (["--model", silent, "--out", tmp_path / "d"], pairs, "has no chat template"),
+        (["--model", short, "--out", tmp_path / "d"], pairs, "model.safetensors is cut off"),
         (["--model", tiny, "--out", tmp_path / "e", "--set", "learning_rat=1", "nonsense"], pairs, "2 problems"),
         (["--model", tiny, "--out", tiny], pairs, "there already"),
         (["--model", hostile, "--out", tmp_path / "f"], pairs, "is not there"),
@@ -257,7 +262,10 @@ def test_what_files_alone_show_to_be_wrong_is_refused_before_torch_is_imported(t
     ]
     tasks = ("train.reward", "train.dpo")
     typed = [[task, str(at), *map(str, words)] for task in tasks for words, at, _ in wrong]
+    judged = ["train.evaluate", str(tiny), "--against", str(short), "--out", str(tmp_path / "j"), "--judge"]
     typed += [
+        [*judged, str(columns / "data" / "train.jsonl"), "--key", str(key)],
+        ["train.generate", str(short), "--prompts", str(tmp_path / "x.jsonl"), "--out", str(tmp_path / "i")],
         ["train.evaluate", str(tiny), "--against", str(bare), "--export", str(pairs), "--out", str(tmp_path / "h")],
         ["train.generate", str(silent), "--prompts", str(tmp_path / "x.jsonl"), "--out", str(tmp_path / "i")],
         ["train.release", str(tmp_path / "nowhere")],
@@ -274,13 +282,28 @@ def test_what_files_alone_show_to_be_wrong_is_refused_before_torch_is_imported(t
     assert "\x1b" not in done.stderr
     for one, (_, _, part) in zip(told, wrong * len(tasks), strict=False):
         assert part in one
-    assert ["has no tokenizer" in told[-3], "has no chat template" in told[-2]] == [True, True]
+    for one, part in zip(
+        told[-5:], ("train.jsonl, line 1", "is cut off", "has no tokenizer", "has no chat template"), strict=False
+    ):
+        assert part in one
 
 
-def test_weights_that_are_cut_short_are_said_in_one_line(tiny: Path, tmp_path: Path) -> None:
-    broken = Path(shutil.copytree(tiny, tmp_path / "broken"))
+def test_weights_that_are_missing_or_cut_short_are_said_in_one_line(tiny: Path, tmp_path: Path) -> None:
     whole = (tiny / "model.safetensors").read_bytes()
-    (broken / "model.safetensors").write_bytes(whole[:5000])
-    with pytest.raises(BadInput, match=r"broken cannot be read as a model: .*deserializing") as raised:
+    for name, left in [("none", b""), ("header", whole[:50]), ("short", whole[:-1]), ("long", whole + b"0")]:
+        broken = Path(shutil.copytree(tiny, tmp_path / name))
+        (broken / "model.safetensors").write_bytes(left)
+        with pytest.raises(BadInput, match=r"model.safetensors is cut off .*; copy or download it again$"):
+            open_model(str(broken))
+    (broken / "model.safetensors").unlink()
+    with pytest.raises(NotThere, match="long has no weights"):
         open_model(str(broken))
-    assert "\n" not in str(raised.value)
+    (broken / "model-00001-of-2.safetensors").write_bytes(whole)
+    (broken / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00002-of-2.safetensors"}}')
+    with pytest.raises(NotThere, match="long lacks model-00002-of-2"):
+        open_model(str(broken))
+    for said, words in [("{", "config.json cannot be read as JSON"), ("{}", "config.json names no model_type")]:
+        broken = Path(shutil.copytree(tiny, tmp_path / f"config{len(said)}"))
+        (broken / "config.json").write_text(said)
+        with pytest.raises(BadInput, match=words):
+            open_model(str(broken))

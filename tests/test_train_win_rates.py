@@ -27,11 +27,16 @@ from train.win_rates import judge_wins
 KEY = by_model("sky", "base")
 
 
-def task(number: int, run: str = "the run's", reference: str = "the other's") -> Task:
+def task(
+    number: int,
+    run: str = "the run's",
+    reference: str = "the other's",
+    models: tuple[str | None, str | None] = ("sky", "base"),
+) -> Task:
     prompt = Prompt.make([Message(role="user", content=f"q{number}")], language="en")
     made = [
         Response.make(prompt.id, [Message(role="assistant", content=text)], model=name)
-        for name, text in (("sky", run), ("base", reference))
+        for name, text in zip(models, (run, reference), strict=True)
     ]
     return Task.make("p", "ab", prompt, made)
 
@@ -136,6 +141,7 @@ def test_the_same_file_twice_counts_once_and_equal_texts_tie_without_a_verdict(t
 def test_what_cannot_be_read_is_said_in_one_line(tmp_path: Path) -> None:
     one = task(0)
     whole = file(tmp_path / "t.jsonl", (one, orders(one, "A", "B")))
+    blind = file(tmp_path / "blind.jsonl", (task(0, models=(None, None)), []))
     (tmp_path / "short.jsonl").write_text('{"prompt": "q", "responses": ["a", "b"]}\n')
     (tmp_path / "bad.jsonl").write_text(whole.read_text() + "[]\n")
     (tmp_path / "list.jsonl").write_bytes(canonical({**one.plain(), "judgments": 3}) + b"\n")
@@ -145,6 +151,7 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path, key, words in [
         (whole, by_model("sky", "bass"), "answers by both sky and bass; models named there: base, sky"),
+        (blind, KEY, "the answers name no model; say whose they are with --key"),
         (tmp_path / "short.jsonl", KEY, "short.jsonl, line 1: field id.*whole tasks"),
         (tmp_path / "bad.jsonl", KEY, "bad.jsonl, line 2: not a JSON object"),
         (tmp_path / "list.jsonl", KEY, "list.jsonl, line 1: field judgments"),

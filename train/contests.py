@@ -111,10 +111,16 @@ def read_key(path: Path) -> Key:
         for field in ("contest", "cluster", "run", "reference", "lengths"):
             if field not in row:
                 raise BadInput(f"{where}: no '{field}'; name the audit/key.jsonl that --to-tasks wrote")
-        tags = {str(k): str(v) for k, v in (row.get("tags") or {}).items()}
+        given, lengths = row.get("tags") or {}, row["lengths"]
+        if not isinstance(given, dict):
+            raise BadInput(f"{where}: tags is no object; name the audit/key.jsonl that --to-tasks wrote")
+        if not (isinstance(lengths, list) and len(lengths) == 2 and all(isinstance(n, int) for n in lengths)):
+            raise BadInput(
+                f"{where}: lengths is no list of two numbers; name the audit/key.jsonl that --to-tasks wrote"
+            )
+        tags = {str(k): str(v) for k, v in given.items()}
         if row["run"] == row["reference"]:
-            lengths = (int(row["lengths"][0]), int(row["lengths"][1]))
-            same.append(Win(str(row["contest"]), str(row["cluster"]), 0.5, lengths, tags, 0))
+            same.append(Win(str(row["contest"]), str(row["cluster"]), 0.5, (lengths[0], lengths[1]), tags, 0))
             continue
         for side in SIDES:
             responses[str(row[side])] = Answered(side, str(row["contest"]), str(row["cluster"]), tags)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from data.bundled import bundled
 from data.command import add_json, add_workspace, finish, parser
-from data.errors import BadInput, exit_status
+from data.errors import BadInput, Refused, exit_status
 from train.devices import DEVICES, DTYPES
 from train.evaluating import Asked
 from train.judged_wins import Verdicts
@@ -40,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     out = args.out or default_place(args.workspace, args.run, args.against)
     check_place(out, replace=args.force)
     to_people = ToPeople(args.to_tasks, args.overlap, args.project or "ab") if args.to_tasks else None
+    if to_people and (to_people.out / "audit" / "key.jsonl").exists():
+        raise Refused(f"--to-tasks {to_people.out} has a key already, which judgments may need; name a new folder")
     if to_people:
         check_place(to_people.out)
     finish(evaluate(_asked(args), _verdicts(args), to_people, out, replace=args.force), args.json)
@@ -86,6 +88,13 @@ def _check(args: argparse.Namespace) -> None:
         raise BadInput("--from-judgments and --store both name people's verdicts; give one")
     if args.regression and args.no_regression:
         raise BadInput("--regression and --no-regression say yes and no; give one")
+    verdicts = args.judge or args.from_judgments or args.store
+    if args.key and not verdicts:
+        raise BadInput(
+            "--key says whose answers were judged; name the verdicts with --judge, --from-judgments or --store"
+        )
+    if args.soft and not args.judge:
+        raise BadInput("--soft takes a judge's probabilities; name its files with --judge")
     if args.include and not args.harness:
         raise BadInput("--include is for --harness; name the tasks with it")
 

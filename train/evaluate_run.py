@@ -17,6 +17,7 @@ from train.evaluation_report import card, page_of
 from train.evidence import Evidence, gather
 from train.judged_wins import Verdicts, read_verdicts
 from train.measuring import measures_of, spelt
+from train.sides import short_name
 
 FORMAT = 1
 
@@ -39,9 +40,11 @@ def evaluate(
     """
     if to_people and asked.against == asked.run:
         raise BadInput("--to-tasks: run and reference are the same model; name another with --against")
+    names = short_name(asked.run), short_name(asked.against)
+    wins = read_verdicts(verdicts, *names, {})  # what is wrong with them is told before a library is imported
     prepared = prepare(asked)
-    clusters = {row.prompt_id: row.cluster for row in prepared.rows}
-    wins = read_verdicts(verdicts, prepared.run.short, prepared.against.short, clusters)
+    if not verdicts.key:  # prompt families are known only now; a key brings its own
+        wins = read_verdicts(verdicts, *names, {row.prompt_id: row.cluster for row in prepared.rows})
     config = _config(prepared, verdicts)
     with write_folder(out, "evaluation", config, replace=replace) as folder:
         evidence = gather(prepared)
@@ -55,8 +58,7 @@ def evaluate(
         folder.write("data/answers.jsonl", evidence.answers)
         folder.write("audit/left_out.jsonl", (one._asdict() for one in prepared.left_out))
         folder.inputs.update(_inputs(prepared))
-        names = {"run": prepared.run.short, "against": prepared.against.short}
-        told = {**config, **names, "left_out": len(prepared.left_out)}
+        told = {**config, "run": names[0], "against": names[1], "left_out": len(prepared.left_out)}
         folder.write_text("README.md", card(told, measures, evidence.remarks))
         folder.write_text("report.html", page_of(told, measures, evidence))
         digest = folder.seal().digest

@@ -11,7 +11,7 @@ from train.cases import Case
 from train.devices import find_device, find_dtype
 from train.evaluation_rows import Held, LeftOut, fitting, held_out
 from train.exports import Export, read_export
-from train.finding import check_tokenizer
+from train.finding import check_tokenizer, check_weights
 from train.harness import check_harness
 from train.observing import Ask, Wanted
 from train.sides import Side, longest, side_of
@@ -123,6 +123,9 @@ def _check(asked: Asked, run: Side, against: Side, scorer: Side | None) -> None:
                 raise BadInput(f"{flag}: {run.name} is a reward model, which gives no answers; leave the flag out")
     for side in (run, against):
         check_tokenizer(side.found, side.name)
+    for one in (run, against, scorer):
+        if one:
+            check_weights(one.found)
     if asked.harness:
         check_harness(asked.harness, asked.include)
 

@@ -9,7 +9,7 @@ import logging
 import os
 import warnings
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from data.errors import BadInput, NotThere, Refused, one_line
 from data.manifest import MANIFEST, Manifest, read_manifest
@@ -18,6 +18,7 @@ from data.records import digest
 TOKENIZER = "tokenizer_config.json"
 TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
 ADAPTER = "adapter_config.json"
+SHARDS = "model.safetensors.index.json"
 Kind = Literal["causal", "reward"]
 """A model that answers, or one that scores."""
 
@@ -59,12 +60,65 @@ def check_tokenizer(found: "Found", name: str) -> None:
     check_folder(str(own), TOKENIZER, "no tokenizer")
     if not own.is_dir() or any((own / file).exists() for file in TEMPLATES):
         return
-    try:
-        inside = json.loads((own / TOKENIZER).read_text("utf-8")).get("chat_template")
-    except (OSError, ValueError, AttributeError):
-        raise BadInput(f"{own / TOKENIZER} cannot be read as JSON; take the folder as it was saved") from None
-    if not inside:
+    if not _object(own / TOKENIZER).get("chat_template"):
         raise BadInput(no_template(name))
+
+
+def check_weights(found: "Found") -> None:
+    """Refuse a folder without a model's configuration, or whose weights are missing or cut off, by headers and sizes.
+
+    Raises:
+        NotThere, BadInput: in one line.
+    """
+    for place in (found.adapter, Path(found.base)):
+        if place is None or not place.is_dir():  # a name on the Hub
+            continue
+        files = sorted(path for path in place.iterdir() if path.suffix in (".safetensors", ".bin"))
+        if not files:
+            raise NotThere(f"{place} has no weights (no .safetensors or .bin in it); copy or download it again")
+        for path in files:
+            if path.suffix == ".safetensors" and not _whole(path):
+                raise BadInput(f"{path} is cut off or no safetensors file; copy or download it again")
+        if place == found.adapter:
+            continue
+        if not _object(place / "config.json").get("model_type"):
+            raise BadInput(f"{place / 'config.json'} names no model_type; take the folder as it was saved")
+        if not (place / SHARDS).is_file():
+            continue
+        named = _object(place / SHARDS).get("weight_map")
+        shards = set(map(str, named.values())) if isinstance(named, dict) else set()
+        if gone := sorted(name for name in shards if not (place / name).is_file()):
+            raise NotThere(f"{place} lacks {one_line(gone[0], 80)}, which {SHARDS} names; copy or download it again")
+
+
+def _whole(path: Path) -> bool:
+    """Whether a safetensors file has all the bytes that its header speaks of."""
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            head = int.from_bytes(file.read(8), "little")
+            if not 0 < head <= size - 8:
+                return False
+            tensors = json.loads(file.read(head))
+        end = max((one["data_offsets"][1] for name, one in tensors.items() if name != "__metadata__"), default=0)
+    except (OSError, ValueError, AttributeError, KeyError, IndexError, TypeError):
+        return False
+    return bool(size == 8 + head + end)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A model's own JSON file.
+
+    Raises:
+        BadInput: it cannot be read, or holds no object.
+    """
+    try:
+        read = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        read = None
+    if not isinstance(read, dict):
+        raise BadInput(f"{path} cannot be read as JSON; take the folder as it was saved")
+    return read
 
 
 def no_template(name: str) -> str:
@@ -74,9 +128,9 @@ def no_template(name: str) -> str:
 
 def unreadable(model: str, error: Exception) -> Exception:
     """A library's complaint about a model as one line."""
-    text = one_line(str(error), 200)
+    text = one_line(str(error), 200).rstrip(".")
     if Path(model).exists():
-        return BadInput(f"{model} cannot be read as a model: {text}")
+        return BadInput(f"{model} cannot be read as a model: {text}; take the folder as it was saved")
     return NotThere(f"{model} is no folder, and the Hub did not give it: {text}")
 
 
@@ -219,11 +273,7 @@ def kind_of(found: Found) -> Kind:
     """
     if found.folder is None:
         return "causal"
-    file = found.folder / (ADAPTER if found.adapter else "config.json")
-    try:
-        read = json.loads(file.read_text("utf-8"))
-        heads = [str(one) for one in read.get("architectures") or []]
-    except (OSError, ValueError, AttributeError):
-        raise BadInput(f"{file} cannot be read as JSON; take the folder as it was saved") from None
+    read = _object(found.folder / (ADAPTER if found.adapter else "config.json"))
+    heads = [str(one) for one in read.get("architectures") or ()]
     scores = read.get("task_type") == "SEQ_CLS" or any(one.endswith("ForSequenceClassification") for one in heads)
     return "reward" if scores else "causal"

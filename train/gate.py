@@ -18,7 +18,7 @@ from data.errors import BadInput, exit_status
 def main(argv: list[str] | None = None) -> int:
     """Read the flags, decide, print the summary."""
     p = parser(__doc__, "python -m train.gate")
-    p.add_argument("run", type=Path, metavar="RUN", help="folder that train.sft, reward or dpo wrote")
+    p.add_argument("run", type=Path, metavar="RUN", help="folder that train.sft, reward, dpo or kto wrote")
     p.add_argument("--contract", type=bundled, required=True, metavar="FILE", help="what it must be shown to do (YAML)")
     p.add_argument("--evaluation", type=Path, metavar="DIR", help="folder of train.evaluate (default: its newest)")
     p.add_argument("--alpha", default="0.05", metavar="SHARE", help="chance of a false pass, at most 0.05 (0.05)")

@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         raise BadInput(f"--limit {args.limit} is below 1")
     from data.folder import check_place
     from train.answering import Sampling
-    from train.finding import check_tokenizer, find_model
+    from train.finding import check_tokenizer, check_weights, find_model
     from train.generating import Job, Wanted, generate
     from train.kept_lines import is_going
     from train.prompt_rows import read_prompts
@@ -84,6 +84,8 @@ def main(argv: list[str] | None = None) -> int:
     if not is_going(args.out):
         check_place(args.out, replace=args.force)
     check_tokenizer(find_model(args.model), args.model)
+    for name in filter(None, (args.model, args.reward_model)):
+        check_weights(find_model(name))
     with progress("reading prompts") as step:
         asked, rejected = read_prompts(args.prompts, args.split)
         step(len(asked))

@@ -1,5 +1,6 @@
 """Values as people give them: a YAML file's, and KEY=VALUE on the command line over them."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,5 +63,9 @@ def number(value: Any) -> Any:
 
 def plain(fault: Any) -> str:
     """A fault that pydantic found, in our words."""
-    key = ".".join(str(part) for part in fault["loc"] if part != "literal")
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "literal_error" and isinstance(fault["input"], str):
+        known = re.findall(r"'([^']*)'", fault["ctx"]["expected"])
+        given = one_line(fault["input"], 40)
+        return f"{key}: '{given}' is none of {', '.join(known)}{nearest(given, known)}"
     return f"{key}: {one_line(repr(fault['input']), 40)}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"

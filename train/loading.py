@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.errors import Refused
-from train.finding import Found, Kind, check_base, check_folder, find_model, kind_of, quiet, unreadable
+from train.finding import Found, Kind, check_base, check_folder, check_weights, find_model, kind_of, quiet, unreadable
 from train.finding import fingerprint as fingerprint
 
 
@@ -134,6 +134,7 @@ def open_model(
         NotThere, BadInput, Refused: in one line, before weights are read wherever that can be known.
     """
     found = find_model(name)
+    check_weights(found)
     tokenizer = open_tokenizer(found)
     _check_kind(found, name, kind, trainable)
     check_base(found, name)

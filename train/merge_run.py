@@ -10,7 +10,7 @@ from data.errors import Refused
 from data.folder import Folder, write_folder
 from data.manifest import MANIFEST
 from data.records import digest
-from train.finding import Found, Kind, find_model, fingerprint, kind_of
+from train.finding import Found, Kind, check_weights, find_model, fingerprint, kind_of
 from train.held_texts import Texts, held_texts
 from train.likeness import Likeness, likeness, score_likeness
 from train.loading import load_tokenizer, open_model, put
@@ -58,6 +58,7 @@ def merge_and_write(plan: Plan, out: Path, *, replace: bool = False) -> dict[str
     figure.
     """
     found = find_model(plan.run)
+    check_weights(found)
     kind = kind_of(found)
     tried = ways(found, plan.onto, plan.run)
     own = found.adapter and (found.adapter / "tokenizer_config.json").is_file()
@@ -158,8 +159,11 @@ def _in_words(one: Likeness) -> str:
 def _verdict(one: Likeness, bits: int) -> str:
     if one.agreement >= WELL:
         return f"as the adapter, at {one.agreement:.2%}"
-    why = "quantising costs this; 16 bits cost less" if bits < 16 else "evaluate it anew (train.evaluate)"
-    return f"it differs from the adapter at {1 - one.agreement:.2%}, more than {1 - WELL:.1%}: {why} before it ships"
+    less = "; --bits 16 costs less" if bits < 16 else ""
+    return (
+        f"it differs from the adapter at {1 - one.agreement:.2%}, more than {1 - WELL:.1%}: "
+        f"evaluate it anew (train.evaluate) before it ships{less}"
+    )
 
 
 def _write_story(folder: Folder, plan: Plan, forms: dict[Onto, Likeness], best: Onto, texts: Texts) -> None:

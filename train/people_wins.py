@@ -271,4 +271,5 @@ def _records(path: Path, kind: type[R]) -> Iterator[R]:
         try:
             yield kind.model_validate(value)
         except ValueError as error:
-            raise BadInput(f"{where}: {explain(error)}") from None
+            needed = "tasks, as annotate.load takes them" if kind is Task else "judgments, one a line"
+            raise BadInput(f"{where}: {explain(error)}; needed are whole {needed}") from None

@@ -12,7 +12,7 @@ from data.errors import BadInput, Refused
 from data.records import digest
 from train.devices import on_this_machine
 from train.exports import SPLITS, Answer, Export, Pair, read_export
-from train.finding import Found, check_tokenizer, find_model, fingerprint
+from train.finding import Found, check_tokenizer, check_weights, find_model, fingerprint
 from train.loading import open_tokenizer
 from train.looking import Limits, Looked, preflight
 from train.rows import Row
@@ -87,6 +87,7 @@ def prepare(asked: Asked, settings: Settings, device: str | None = None, *, shar
     """
     found = find_model(settings.model)
     check_tokenizer(found, settings.model)
+    check_weights(found)
     with progress("reading the export") as step:
         export = read_export(asked.export, unverified=asked.unverified)
         step(1)

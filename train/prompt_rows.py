@@ -107,5 +107,7 @@ def _prompt(row: dict[str, Any]) -> Prompt:
 
 
 def _missing(row: dict[str, Any]) -> str:
+    if row.get("prompt") is not None:
+        return f"field prompt: {one_line(repr(row['prompt']), 40)} is neither a text nor a list of messages"
     known = ", ".join(list(row)[:6])
     return f"no messages and no prompt; the line has {one_line(known, 100) or 'nothing'}"

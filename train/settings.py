@@ -123,7 +123,7 @@ class DpoSettings(Settings):
 
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-6
     """Greatest step size, reached after the warm-up."""
-    loss: DpoLoss | OtherLoss | Literal["orpo"] = "sigmoid"
+    loss: Literal[DpoLoss, OtherLoss, "orpo"] = "sigmoid"
     """sigmoid; cdpo, robust (with label_smoothing); ipo; hinge; TRL's others by its names; orpo, with no reference."""
     beta: Annotated[float, Field(gt=0)] = 0.1
     """How dear it is to leave the reference; ORPO's weight of the odds ratio."""
@@ -181,7 +181,7 @@ def read_settings(task: str, path: Path | None = None, given: Sequence[str] = ()
         problems += put(values, one, record)
     if model:
         values["model"] = model
-    problems += _unknown(values, record)
+    problems += _unknown(values, task)
     made: Settings | None = None
     try:
         made = record.model_validate(_known(values, record))
@@ -195,14 +195,18 @@ def read_settings(task: str, path: Path | None = None, given: Sequence[str] = ()
     return made
 
 
-def _unknown(values: Mapping[str, Any], record: type[BaseModel]) -> list[str]:
+def _unknown(values: Mapping[str, Any], task: str) -> list[str]:
+    record = RECORDS[task]
+    inner = [f"lora.{key}" for key in Lora.model_fields]
     told = []
     for key, value in values.items():
         if key not in record.model_fields:
-            told.append(f"'{key}' is no key of {record.__name__}{nearest(str(key), record.model_fields)}")
+            told.append(f"'{key}' is no key of {task}{nearest(str(key), record.model_fields)}")
         elif key == "lora" and isinstance(value, dict):
             told += [
-                f"'lora.{k}' is no key{nearest(str(k), Lora.model_fields)}" for k in value if k not in Lora.model_fields
+                f"'lora.{k}' is no key of {task}{nearest(f'lora.{k}', inner)}"
+                for k in value
+                if k not in Lora.model_fields
             ]
     return told
 

@@ -45,7 +45,12 @@ class Side(NamedTuple):
     @property
     def short(self) -> str:
         """Its name for a table and a folder."""
-        return Path(self.name.removeprefix(PROMPT)).resolve().name if self.name else "-"
+        return short_name(self.name)
+
+
+def short_name(name: str) -> str:
+    """What tables and folders call a side, by the name that was given; nothing is looked up."""
+    return Path(name.removeprefix(PROMPT)).resolve().name if name else "-"
 
 
 def side_of(name: str, run: Side | None = None, *, by_token: bool = False) -> Side:

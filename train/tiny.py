@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.command import add_json, finish, parser
 from data.errors import BadInput, exit_status
+from data.folder import check_place
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     for flag in ("steps", "threads"):
         if getattr(args, flag) < 1:
             raise BadInput(f"--{flag}: {getattr(args, flag)} is below 1")
+    check_place(args.out, replace=args.force)
     from train.tiny_run import make_tiny
 
     made = make_tiny(args.out, seed=args.seed, steps=args.steps, threads=args.threads, replace=args.force)

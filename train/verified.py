@@ -25,7 +25,7 @@ def verified_run(run: Path) -> Verified:
     found = _verified(run.resolve() if run.is_symlink() else run, "a run")
     if not found.manifest.what.endswith(" run"):
         raise BadInput(
-            f"{run} holds '{found.manifest.what}', no run; name a folder that train.sft, reward or dpo wrote"
+            f"{run} holds '{found.manifest.what}', no run; name a folder that train.sft, reward, dpo or kto wrote"
         )
     return found
 

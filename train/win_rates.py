@@ -103,7 +103,9 @@ def _nobody(paths: Sequence[Path], key: Key, models: Iterable[str]) -> str:
     files = ", ".join(str(path) for path in paths)
     if key.responses or not key.models:
         return f"{files}: no task holds two answers that the key knows; name the key of the tasks that were judged"
-    there = ", ".join(sorted(models)[:6]) or "none"
+    there = ", ".join(sorted(models)[:6])
+    if not there:
+        return f"{files}: the answers name no model; say whose they are with --key, the project's audit/key.jsonl"
     return f"{files}: no task has answers by both {' and '.join(key.models)}; models named there: {there}"
 
 
