@@ -96,7 +96,7 @@ a{color:var(--accent)}
 .trail li:last-child{border-left-color:transparent;padding-bottom:0}
 .trail li::before{content:"";position:absolute;left:-7px;top:6px;width:12px;height:12px;border-radius:50%;
  background:var(--one)}
-.trail span:first-child,.trail small{font-size:14px;color:var(--soft)}.trail small{display:block}
+.trail li>span,.trail small{font-size:14px;color:var(--soft)}.trail small{display:block}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:28px;align-items:start}
 .grid>*{min-width:0}
 figure{margin:16px 0;min-width:0;max-width:520px}

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from data.jsonl import read_lines, write_lines
 from tour.people import EXPERTS, Person, Seat, judge, server
 from tour.stages import ROOT, Desk, keep, run
+from tour.truth import said, worth
 
 LENGTH = 768
 HERE = ROOT / "tour"
@@ -167,9 +168,11 @@ def give_back(desk: Desk, chain: Chain, adapter: Path) -> None:
 
 
 def one_row(place: Path) -> dict[str, Any]:
-    """A row of the export that was trained on: the first on which people did not all agree."""
+    """A row that was trained on: the first whose answers are far apart, and on which people still did not agree."""
     rows = [line.value for line in read_lines(place / "exports" / "answers" / "data" / "train.jsonl")]
-    found: dict[str, Any] = next((row for row in rows if 0.5 < row["agreement"] < 1), rows[0])
+    apart = (row for row in rows if worth(said(row["chosen"])) > worth(said(row["rejected"])) + 1)
+    told = (row for row in apart if 0.5 < row["agreement"] < 1)
+    found: dict[str, Any] = next(told, rows[0])
     return found
 
 

@@ -31,7 +31,7 @@ from tour.chain import Followed
 from tour.pair_way import way
 from tour.proof import Claim, Near, Seed
 from tour.stages import Stage
-from tour.words import CLAIMS, COUNTED, STAGES
+from tour.words import CLAIMS, COUNTED, OUTCOMES, SPELT, STAGES
 
 SHOWN = Words("shown", "已证明")
 SHARES = {"preferences", "reward"}
@@ -113,7 +113,7 @@ def _spelt(claim: Claim) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for name, value in claim.figures.items():
         if isinstance(value, list):
-            made[name] = ", ".join(value) or "–"
+            made[name] = Markup(", ").join(say(OUTCOMES[one]) for one in value if one) or "–"
         else:
             made[name] = spell(value) if isinstance(value, float) else value
     return made
@@ -149,7 +149,7 @@ def _beside(seeds: Sequence[Seed]) -> Markup:
             percent(seed.foretold),
             f"{percent(seed.reward.rate)} ({between(seed.reward.low, seed.reward.high, percent)})",
             int(seed.reward.n),
-            seed.gate or "–",
+            say(OUTCOMES[seed.gate]) if seed.gate else "–",
         ]
         for seed in seeds
     ]
@@ -171,7 +171,7 @@ def _stages(first: Followed, top: Path) -> Markup:
         *(Words("seconds", "秒"), Words("folder", "文件夹")),
     )
     rows = [
-        [say(STAGES[stage.key]), _line(stage), _seen(stage), round(stage.seconds, 1), link(stage.folder, top)]
+        [say(STAGES[stage.key]), _line(stage), _seen(stage), f"{stage.seconds:.1f}", link(stage.folder, top)]
         for stage in first.desk.stages
     ]
     slow = sorted(first.desk.stages, key=lambda stage: -stage.seconds)[:10]
@@ -192,11 +192,13 @@ def _line(stage: Stage) -> Markup:
 
 def _seen(stage: Stage) -> Markup:
     """The counts of a stage's summary that say most."""
-    told = [
-        say(words, n=stage.summary[name])
-        for name, words in COUNTED.items()
-        if isinstance(stage.summary.get(name), int | str) and not isinstance(stage.summary.get(name), bool)
-    ]
+    told = []
+    for name, words in COUNTED.items():
+        value = stage.summary.get(name)
+        if name == "decision" and value in OUTCOMES:
+            told.append(say(OUTCOMES[value]))
+        elif isinstance(value, int | float) or (isinstance(value, str) and name in SPELT):
+            told.append(say(words, n=value))
     return Markup(", ").join(told[:4]) or Markup("–")
 
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from data.report import Words, code, paragraph, percent, say, trail
 from tour.chain import Followed, one_row
 from tour.proof import lines
-from tour.truth import worth
+from tour.truth import said, worth
 
 KINDS = {
     "seed": Words("seed task", "种子任务"),
@@ -32,8 +32,8 @@ def way(first: Followed) -> Markup:
     row = one_row(first.desk.place)
     told = paragraph(
         Words(
-            "As {command} walks it: every step is a record that the one below was made from, and each was verified.",
-            "由 {command} 走出：每一步都是下一步的来源，且均经验证。",
+            "As {command} walks it: every step is a record that the one below was made from.",
+            "由 {command} 走出：每一步都是下一步的来源。",
         ),
         command=code(f"curate.trace {row['id']}"),
     )
@@ -48,24 +48,20 @@ def _before(first: Followed, row: Any, back: Sequence[Any]) -> Iterator[tuple[Wo
     for grown in prompt:
         yield KINDS["prompt"], grown["note"], _where(grown)
     for side in ("chosen", "rejected"):
-        text = "\n\n".join(message["content"] for message in row[side])
+        text = said(row[side])
         points = Words("worth {points} points", "{points} 分")
         yield KINDS[side], text, say(points, points=f"{worth(text):.1f}")
     names = {one["id"]: one["name"] for one in lines(place / "people.jsonl")}
     judged = lines(place / "exports" / "answers" / "audit" / "judgments.jsonl")
     for one in (one for one in judged if one["id"] in row["judgment_ids"]):
         chose = one["shown"]["AB".index(one["choice"])] == row["chosen_id"]
-        right = chose == (_worth(row, "chosen") > _worth(row, "rejected"))
+        right = chose == (worth(said(row["chosen"])) > worth(said(row["rejected"])))
         yield KINDS["judgment"], say(RIGHT if right else WRONG, who=names[one["annotator"]]), code(one["id"])
 
 
-def _worth(row: Any, side: str) -> float:
-    return worth("\n\n".join(message["content"] for message in row[side]))
-
-
 def _itself(row: Any) -> Iterator[tuple[Words, Any, Any]]:
-    said = Words("chosen is better with probability {p}", "chosen 更好的概率为 {p}")
-    yield KINDS["row"], say(said, p=percent(row["probability"])), code(row["id"])
+    sure = Words("chosen is better with probability {p}", "chosen 更好的概率为 {p}")
+    yield KINDS["row"], say(sure, p=percent(row["probability"])), code(row["id"])
 
 
 def _after(forward: Sequence[Any]) -> Iterator[tuple[Words, Any, Any]]:

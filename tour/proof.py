@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from data.jsonl import read_lines
 from data.stats import Rate, wilson
 from tour.chain import Followed
-from tour.truth import Vote, expected_alpha, worth
+from tour.truth import Vote, expected_alpha, said, worth
 
 COVERED = 0.85
 """Of annotators' 95 % intervals, the least share that must hold the truth: their reliabilities share one estimate."""
@@ -91,11 +91,6 @@ def read_seed(one: Followed) -> Seed:
 def truly(row: Any) -> bool:
     """Whether a row's chosen answer truly is the better."""
     return worth(said(row["chosen"])) > worth(said(row["rejected"]))
-
-
-def said(messages: Any) -> str:
-    """An answer's text."""
-    return "\n\n".join(message["content"] for message in messages)
 
 
 def _alpha(place: Path, skill: dict[str, float]) -> Near:

@@ -29,6 +29,11 @@ def worth(answer: str) -> float:
     return points + int.from_bytes(sha256(answer.encode()).digest()[:4], "big") / 2**32 * 1e-3
 
 
+def said(messages: Sequence[Mapping[str, str]]) -> str:
+    """An answer's text, its messages one below the other."""
+    return "\n\n".join(message["content"] for message in messages)
+
+
 def better(first: str, second: str) -> bool:
     """Whether the first of two answers is truly better."""
     return worth(first) > worth(second)

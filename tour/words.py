@@ -81,6 +81,13 @@ CLAIMS: dict[str, tuple[Words, Words]] = {
     ),
 }
 
+OUTCOMES: dict[str, Words] = {
+    "pass": Words("pass", "通过"),
+    "fail": Words("fail", "不通过"),
+    "not enough evidence": Words("not enough evidence", "证据不足"),
+}
+"""What a gate may say."""
+
 COUNTED: dict[str, Words] = {
     "kept": Words("{n} kept", "保留 {n}"),
     "tasks": Words("{n} tasks", "{n} 个任务"),
@@ -100,3 +107,5 @@ COUNTED: dict[str, Words] = {
     "answers": Words("{n} answers", "{n} 条回答"),
 }
 """Keys of commands' summaries that the page shows, in this order."""
+SPELT = {"choice, people: alpha", "ledger", "accuracy", "passed", "current"}
+"""Those whose value is a text."""
