@@ -32,7 +32,7 @@ bench: .venv/.test ## measure the figures the README gives (some minutes)
 	@$(VENV_PYTHON) bench/run.py $(ARGS)
 
 docs: .venv/.docs ## the documentation as a site, in workspace/site; a link that leads nowhere is an error
-	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --quiet --site-dir "$(abspath $(WORKSPACE))/site"
+	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --site-dir "$(abspath $(WORKSPACE))/site"
 	@echo "Open $(WORKSPACE)/site/index.html"
 
 # Training: on the bundled judged sample and a tiny model made here; or DATA=folder of curate.export (or STORE= and

@@ -1,4 +1,4 @@
-"""What the site needs beside the pages: files of the repository's root as pages, and links as a site has them.
+"""What the site needs beside the pages: files of the root as pages, links as a site has them, search by language.
 
 The pages are written to be read in the repository too. There a page names its twin in the other language and links to
 files outside docs/; the site has a switch for the first, and takes the second in as pages of its own.
@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mkdocs.plugins import event_priority
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
     "bench/README.md": "measurements.md",
@@ -16,6 +18,9 @@ PAGES = {
 }
 """Files outside docs/ that are pages of the site too, and what they are called there."""
 TWIN = re.compile(r" ?(?:中文版|English(?: version)?)\s?[:：]\s?\[[^\]]*\]\([^)]*\)[.。]?")
+OWN_LANGUAGE = (
+    '__index.docs = __index.docs.filter((one) => one.location.startsWith("zh/") === (document.documentElement.lang === "zh"));'
+)
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -39,6 +44,14 @@ def on_page_read_source(page: Any, config: Any) -> str | None:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links as the site has them; the line that names the twin is the switch's business."""
     return LINK.sub(_within, TWIN.sub("", markdown))
+
+
+@event_priority(-200)  # when every language stands in the index
+def on_post_build(config: Any, **_: Any) -> None:
+    """Write the index as a script, which a page opened from disk can read; it keeps the pages of its own language."""
+    folder = Path(config.site_dir, "search")
+    index = (folder / "search_index.json").read_text("utf-8")
+    (folder / "search_index.js").write_text(f"var __index = {index};\n{OWN_LANGUAGE}\n", "utf-8")
 
 
 def _from_root(link: re.Match[str], source: str) -> str:
