@@ -18,9 +18,10 @@ PAGES = {
 }
 """Files outside docs/ that are pages of the site too, and what they are called there."""
 TWIN = re.compile(r" ?(?:中文版|English(?: version)?)\s?[:：]\s?\[[^\]]*\]\([^)]*\)[.。]?")
-OWN_LANGUAGE = (
-    '__index.docs = __index.docs.filter((one) => one.location.startsWith("zh/") === (document.documentElement.lang === "zh"));'
-)
+OWN_LANGUAGE = """
+const chinese = document.documentElement.lang === "zh";
+__index.docs = __index.docs.filter((one) => one.location.startsWith("zh/") === chinese);
+"""
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -35,10 +36,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_read_source(page: Any, config: Any) -> str | None:
     """The text of a page from outside docs/; None, which is to read it as usual, for all others."""
-    for source, name in PAGES.items():
-        if page.file.src_uri == name:
-            return LINK.sub(lambda link: _from_root(link, source), (ROOT / source).read_text("utf-8"))
-    return None
+    source = next((source for source, name in PAGES.items() if page.file.src_uri == name), None)
+    return source and LINK.sub(lambda link: _from_root(link, source), (ROOT / source).read_text("utf-8"))
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
@@ -51,7 +50,7 @@ def on_post_build(config: Any, **_: Any) -> None:
     """Write the index as a script, which a page opened from disk can read; it keeps the pages of its own language."""
     folder = Path(config.site_dir, "search")
     index = (folder / "search_index.json").read_text("utf-8")
-    (folder / "search_index.js").write_text(f"var __index = {index};\n{OWN_LANGUAGE}\n", "utf-8")
+    (folder / "search_index.js").write_text(f"var __index = {index};{OWN_LANGUAGE}", "utf-8")
 
 
 def _from_root(link: re.Match[str], source: str) -> str:

@@ -66,7 +66,9 @@ def test_the_switch_of_languages_leads_to_the_same_page(site: Path) -> None:
     for name in PAGES:
         for folder in ("", "zh"):
             page = site / folder / f"{name}.html"
-            links = dict(re.findall(r'<a href="([^"]+)" hreflang="(\w+)" class="md-select__link"', page.read_text("utf-8")))
+            links = dict(
+                re.findall(r'<a href="([^"]+)" hreflang="(\w+)" class="md-select__link"', page.read_text("utf-8"))
+            )
             where = {lang: (page.parent / link).resolve() for link, lang in links.items()}
             assert where == {"en": site.resolve() / f"{name}.html", "zh": site.resolve() / "zh" / f"{name}.html"}
 
@@ -136,7 +138,10 @@ def test_no_page_scrolls_sideways_on_a_phone(site: Path, browser: "Browser", sch
             page.goto(f"{site.as_uri()}/{folder}{name}.html")
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= PHONE["width"], f"{folder}{name} is {wide} px wide"
-    assert page.evaluate("document.body.getAttribute('data-md-color-scheme')") == {"light": "default", "dark": "slate"}[scheme]
+    assert (
+        page.evaluate("document.body.getAttribute('data-md-color-scheme')")
+        == {"light": "default", "dark": "slate"}[scheme]
+    )
 
 
 def test_the_index_of_search_holds_every_page_in_both_languages(site: Path) -> None:
@@ -154,4 +159,6 @@ def test_drawings_obey_nobody_and_have_words_for_those_who_cannot_see_them() -> 
         held = path.read_text("utf-8")
         assert re.search(r'role="img" aria-label="[^"]{4,}"', held)
         assert not re.search(r"<script|\bon\w+=|href|url\(|<foreignObject", held)
-        assert bool(re.search(r"[\u4e00-\u9fff]", re.sub(r"<style>.*</style>", "", held, flags=re.S))) == path.stem.endswith("-zh")
+        assert bool(
+            re.search(r"[\u4e00-\u9fff]", re.sub(r"<style>.*</style>", "", held, flags=re.S))
+        ) == path.stem.endswith("-zh")
