@@ -22,6 +22,7 @@ OWN_LANGUAGE = """
 const chinese = document.documentElement.lang === "zh";
 __index.docs = __index.docs.filter((one) => one.location.startsWith("zh/") === chinese);
 """
+CELL_CODE = re.compile(r"(?<=<code>)[\w/.-]{18,}(?=</code>)")
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -43,6 +44,11 @@ def on_page_read_source(page: Any, config: Any) -> str | None:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links as the site has them; the line that names the twin is the switch's business."""
     return LINK.sub(_within, TWIN.sub("", markdown))
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Long names in tables may break after an underscore or a slash; copied, they are as they were."""
+    return CELL_CODE.sub(lambda code: re.sub(r"(?<=[_/])(?=\w)", "<wbr>", code[0]), html)
 
 
 @event_priority(-200)  # when every language stands in the index
