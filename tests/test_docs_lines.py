@@ -249,6 +249,7 @@ def _quick(words: list[str], url: str) -> list[str]:
     return [*made, "--force"] if "--out" not in made and "--dry-run" not in made and words[0] in AGAIN else made
 
 
+OURS = ("annotate", "curate", "train", "bench", "tour")
 AGAIN = {f"datagen.{name}" for name in ("self_instruct", "respond", "constitutional", "judge", "red_team")}
 
 
@@ -292,13 +293,12 @@ def test_a_line_of_make_does_what_it_says(place: Path) -> None:
         words = shlex.split(line, comments=True)
         told = make(*words[1:], "--dry-run")
         commands = [module_of(re.sub(r"^\S*python\S* ", "python ", one)) for one in told.splitlines() if " -m " in one]
-        ours = [
-            found for found in commands if found and found[0].split(".")[0] in ("annotate", "curate", "train", "bench")
-        ]
+        ours = [found for found in commands if found and found[0].split(".")[0] in OURS]
         assert ours or words[1] in ("test", "docs"), line
         for found in ours:
-            if not found[0].startswith("bench."):
-                understood(found)
+            if found[0].startswith("bench."):
+                continue
+            understood(["tour.__main__", *found[1:]] if found[0] == "tour" else found)
 
 
 def test_make_cost_and_make_help_run(place: Path) -> None:
