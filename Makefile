@@ -7,7 +7,7 @@ VENV_PYTHON := .venv/bin/python
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo tour test lint bench clean sft-train reward-train dpo-train gated-adapter infer-benchmark cost
+.PHONY: help demo tour test lint bench docs clean sft-train reward-train dpo-train gated-adapter infer-benchmark cost
 
 help: ## list the targets (this)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,10 @@ lint: .venv/.test ## format, lint and types, without changing a file
 
 bench: .venv/.test ## measure the figures the README gives (some minutes)
 	@$(VENV_PYTHON) bench/run.py $(ARGS)
+
+docs: .venv/.docs ## the documentation as a site, in workspace/site; a link that leads nowhere is an error
+	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --site-dir "$(abspath $(WORKSPACE))/site"
+	@echo "Open $(WORKSPACE)/site/index.html"
 
 # Training: on the bundled judged sample and a tiny model made here; or DATA=folder of curate.export (or STORE= and
 # PROJECT=, which are exported anew), MODEL=folder or Hub name.
@@ -88,6 +92,11 @@ $(VENV_PYTHON):
 .venv/.train: .venv/.core
 	@echo "Installing what training needs into .venv, torch among it (some minutes, once) ..."
 	@$(PIP) install --editable '.[train]' --constraint constraints.txt
+	@touch $@
+
+.venv/.docs: .venv/.core
+	@echo "Installing what the site is made with into .venv (once) ..."
+	@$(PIP) install --editable '.[docs]' --constraint constraints.txt
 	@touch $@
 
 .venv/.test: .venv/.core
