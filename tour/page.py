@@ -84,7 +84,7 @@ def _lead(
             "From seed tasks to an adapter that a gate decided on, through every room's own commands and the labelling "
             "page's own routes. The models that answer and the people are made up, so that what the chain recovers can "
             "be held beside the truth. People of known skill, {n} seeds; the last seed's people hardly look.",
-            "从种子任务到经关卡判定的适配器，全程使用各房间自己的命令与标注页面自己的接口。作答的模型与标注者是模拟的，"
+            "从种子任务到经门禁判定的适配器，全程使用各房间自己的命令与标注页面自己的接口。作答的模型与标注者是模拟的，"
             "因此链条恢复出的结果可以与真值对照。标注者能力已知，共 {n} 个种子；最后一个种子的标注者敷衍了事。",
         ),
         n=len(followed),
@@ -140,7 +140,7 @@ def _beside(seeds: Sequence[Seed]) -> Markup:
     )
     columns = (
         *(Words("seed", "种子"), Words("chosen is truly the worse", "chosen 其实更差"), Words("foretold", "预言")),
-        *(Words("reward model right", "奖励模型判对"), Words("of", "共"), Words("gate", "关卡")),
+        *(Words("reward model right", "奖励模型判对"), Words("of", "共"), Words("gate", "门禁")),
     )
     rows = [
         [

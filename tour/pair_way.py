@@ -19,7 +19,7 @@ KINDS = {
     "row": Words("row of the export", "导出的一行"),
     "run": Words("trained on it", "用它训练"),
     "evaluation": Words("evaluation", "评测"),
-    "gate": Words("gate", "关卡"),
+    "gate": Words("gate", "门禁"),
 }
 RIGHT, WRONG = Words("{who}: right", "{who}：对"), Words("{who}: wrong", "{who}：错")
 

@@ -30,7 +30,7 @@ STAGES: dict[str, Words] = {
     "sft": Words("Imitation of good answers (QLoRA)", "模仿好回答（QLoRA）"),
     "dpo": Words("Preferences learnt directly (QLoRA DPO)", "直接学习偏好（QLoRA DPO）"),
     "evaluate": Words("Held to what experts judged", "以专家的判断来评测"),
-    "gate": Words("The gate", "关卡"),
+    "gate": Words("The gate", "门禁"),
     "release": Words("Release", "发布"),
     "gate_undecided": Words("A contract that nothing can decide", "一份无法判定的契约"),
     "trace": Words("One pair's way", "一个偏好对的来路与去处"),
@@ -68,12 +68,12 @@ CLAIMS: dict[str, tuple[Words, Words]] = {
         ),
     ),
     "passes": (
-        Words("A good adapter passes its gate", "好的适配器通过关卡"),
-        Words("The gate said: {gates}.", "关卡判定：{gates}。"),
+        Words("A good adapter passes its gate", "好的适配器通过门禁"),
+        Words("The gate said: {gates}.", "门禁判定：{gates}。"),
     ),
     "refuses": (
         Words("An adapter of people who hardly look is refused", "由敷衍的标注者训练的适配器被拒绝"),
-        Words("The gate said: {gates}.", "关卡判定：{gates}。"),
+        Words("The gate said: {gates}.", "门禁判定：{gates}。"),
     ),
     "undecided": (
         Words("Too few cases end in “not enough evidence”", "用例太少时以“证据不足”告终"),

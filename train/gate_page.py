@@ -76,7 +76,7 @@ def page_of(decision: Decision) -> str:
         section("stands", Words("What it rests on", "依据"), _stands(decision)),
     ]
     title = Words(
-        "Gate of {name}: " + _OUTCOMES[decision.outcome].en, "{name} 的关卡：" + _OUTCOMES[decision.outcome].zh
+        "Gate of {name}: " + _OUTCOMES[decision.outcome].en, "{name} 的门禁：" + _OUTCOMES[decision.outcome].zh
     )
     return page(title, parts, lead=lead, what="Concord · gate", name=name)
 
