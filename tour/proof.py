@@ -70,7 +70,7 @@ def read_seed(one: Followed) -> Seed:
     pairs = place / "exports" / "answers"
     skill = {row["id"]: row["skill"] for row in lines(place / "people.jsonl") if row["project"] == "answers"}
     names = {row["id"]: row["name"] for row in lines(place / "people.jsonl")}
-    rows = {row["id"]: row for split in ("train", "validation", "test") for row in lines(pairs / f"data/{split}.jsonl")}
+    rows = {row["id"]: row for split in sorted((pairs / "data").glob("*.jsonl")) for row in lines(split)}
     wrong = sum(not truly(row) for row in rows.values())
     held = [row for row in lines(place / "runs/reward/data/held_out.jsonl") if row["id"] in rows]
     right = sum((row["chosen"] > row["rejected"]) == truly(rows[row["id"]]) for row in held)
