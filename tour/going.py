@@ -34,6 +34,7 @@ class Asked(NamedTuple):
 def answers(place: Path) -> Iterator[str]:
     """`datagen.fake_server` on a free port; gives its base URL, and ends it afterwards."""
     words = [*python("datagen.fake_server"), "--port", "0"]
+    reader: threading.Thread | None = None
     with (place / "fake_server.txt").open("w") as log:
         process = subprocess.Popen(
             words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1
@@ -44,11 +45,16 @@ def answers(place: Path) -> Iterator[str]:
             url = next((word for word in said.split() if word.startswith("http://")), "")
             if not url:
                 raise ConcordError(f"the server of made-up answers did not start: {said.strip()[:300]}")
-            threading.Thread(target=process.stdout.read, daemon=True).start()
+            reader = threading.Thread(target=process.stdout.read, daemon=True)
+            reader.start()
             yield url.rstrip("/").removesuffix("/v1") + "/v1"
         finally:
             process.terminate()
             process.wait(30)
+            if reader is not None:
+                reader.join(30)
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 def go(asked: Asked) -> tuple[dict[str, Any], bool]:

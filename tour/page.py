@@ -1,5 +1,6 @@
 """The tour's report: what it shows, what was recovered beside the truth, every stage, one pair's way."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -157,7 +158,8 @@ def _beside(seeds: Sequence[Seed]) -> Markup:
 
 
 def _error(one: Near) -> plots.Span:
-    return plots.Span(one.name, one.value - one.truth, one.low - one.truth, one.high - one.truth, 0 if one.holds else 1)
+    low, high = (end - one.truth if math.isfinite(end) else None for end in (one.low, one.high))
+    return plots.Span(one.name, one.value - one.truth, low, high, 0 if one.holds else 1)
 
 
 def _near_table(near: Sequence[Near]) -> Markup:

@@ -93,6 +93,12 @@ def truly(row: Any) -> bool:
     return worth(said(row["chosen"])) > worth(said(row["rejected"]))
 
 
+def near(name: str, row: Any, key: str, truth: float) -> Near:
+    """A row's estimate beside the truth; from too few votes to tell, its interval reaches everywhere."""
+    low, high = (-math.inf if row["low"] is None else row["low"]), (math.inf if row["high"] is None else row["high"])
+    return Near(name, row[key], low, high, truth)
+
+
 def _alpha(place: Path, skill: dict[str, float]) -> Near:
     audit = place / "exports" / "answers" / "audit"
     tasks = {task["id"]: task["responses"] for task in lines(audit / "tasks.jsonl")}
@@ -107,16 +113,16 @@ def _alpha(place: Path, skill: dict[str, float]) -> Near:
         for row in lines(place / "agreement" / "data" / "agreement.jsonl")
         if (row["measure"], row["who"], row["slice"], row["left_out"]) == ("alpha", "people", "all", None)
     )
-    return Near("alpha", row["value"], row["low"], row["high"], expected_alpha(votes, skill, first))
+    return near("alpha", row, "value", expected_alpha(votes, skill, first))
 
 
 def _annotators(place: Path, skill: dict[str, float], names: dict[str, str]) -> list[Near]:
     found = [
-        Near(names[row["annotator"]], row["reliability"], row["low"], row["high"], skill[row["annotator"]])
+        near(names[row["annotator"]], row, "reliability", skill[row["annotator"]])
         for row in lines(place / "aggregate" / "data" / "annotators.jsonl")
         if row["annotator"] in skill
     ]
-    return sorted(found, key=lambda near: (-near.truth, near.name))
+    return sorted(found, key=lambda one: (-one.truth, one.name))
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -165,11 +171,11 @@ def _alpha_claim(seeds: Sequence[Seed]) -> Claim:
 
 
 def _reliability_claim(seeds: Sequence[Seed]) -> Claim:
-    near = [one for seed in seeds for one in seed.annotators]
-    inside = sum(one.holds for one in near)
-    mean, low, high = mean_interval([abs(one.value - one.truth) for one in near])
-    held = inside / len(near) >= COVERED
-    return Claim("reliability", held, {"error": mean, "low": low, "high": high, "inside": inside, "of": len(near)})
+    people = [one for seed in seeds for one in seed.annotators]
+    inside = sum(one.holds for one in people)
+    mean, low, high = mean_interval([abs(one.value - one.truth) for one in people])
+    held = inside / len(people) >= COVERED
+    return Claim("reliability", held, {"error": mean, "low": low, "high": high, "inside": inside, "of": len(people)})
 
 
 def _preference_claim(good: Sequence[Seed]) -> Claim:
