@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,13 @@ def test_a_stage_that_ends_otherwise_says_which_and_why(tmp_path: Path) -> None:
     with pytest.raises(ConcordError, match=r"curate.verify ended with 2 where the tour needs 0: error: .*is not there"):
         run(desk, "verify", "curate.verify", tmp_path / "nothing")
     assert list((tmp_path / "desk" / "logs").iterdir())
+
+
+def test_where_the_port_is_taken_another_is_and_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", going.PORT)), going.answers(tmp_path) as url:
+        assert url.startswith("http://127.0.0.1:")
+        assert f":{going.PORT}" not in url
+    assert "digests will not be those of other tours" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_tour_is_not_replaced(tmp_path: Path) -> None:

@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from data.errors import ConcordError
 from data.jsonl import write_lines
 from tour.chain import Chain, Followed, follow
 from tour.people import BAD_CREW, CREW
 from tour.stages import ROOT, environment, open_desk, python, run
+
+PORT = 18_231
+"""Where the server of made-up answers listens."""
 
 
 class Asked(NamedTuple):
@@ -32,29 +35,41 @@ class Asked(NamedTuple):
 
 @contextmanager
 def answers(place: Path) -> Iterator[str]:
-    """`datagen.fake_server` on a free port; gives its base URL, and ends it afterwards."""
-    words = [*python("datagen.fake_server"), "--port", "0"]
-    reader: threading.Thread | None = None
+    """`datagen.fake_server` on the tour's port; gives its base URL, and ends it afterwards.
+
+    A record says which request it came from, and a request which server it went to: on another port, which is taken
+    where the tour's own is in use, everything has other digests.
+    """
     with (place / "fake_server.txt").open("w") as log:
-        process = subprocess.Popen(
-            words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1
-        )
+        process, url = _started(PORT, log)
+        if not url:
+            print(f"port {PORT} is taken; digests will not be those of other tours", file=sys.stderr)
+            process, url = _started(0, log)
+        if not url:
+            raise ConcordError(f"the server of made-up answers did not start; {place}/fake_server.txt says why")
+        assert process.stdout is not None
+        reader = threading.Thread(target=process.stdout.read, daemon=True)
+        reader.start()
         try:
-            assert process.stdout is not None
-            said = process.stdout.readline()
-            url = next((word for word in said.split() if word.startswith("http://")), "")
-            if not url:
-                raise ConcordError(f"the server of made-up answers did not start: {said.strip()[:300]}")
-            reader = threading.Thread(target=process.stdout.read, daemon=True)
-            reader.start()
-            yield url.rstrip("/").removesuffix("/v1") + "/v1"
+            yield url
         finally:
             process.terminate()
             process.wait(30)
-            if reader is not None:
-                reader.join(30)
-            if process.stdout is not None:
-                process.stdout.close()
+            reader.join(30)
+            process.stdout.close()
+
+
+def _started(port: int, log: TextIO) -> tuple["subprocess.Popen[str]", str]:
+    """The server's process and its base URL, which is empty where it ended at once."""
+    words = [*python("datagen.fake_server"), "--port", str(port)]
+    process = subprocess.Popen(words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=log, text=True)
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    url = next((word for word in said.split() if word.startswith("http://")), "")
+    if not url:
+        process.terminate()
+        process.communicate(timeout=30)
+    return process, url
 
 
 def go(asked: Asked) -> tuple[dict[str, Any], bool]:
