@@ -20,7 +20,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annotate.intake import BATCH, Tally, Wishes, entries_of, known_tasks, load_rows
+from annotate.entries import known_tasks
+from annotate.intake import BATCH, Tally, Wishes, entries_of, load_rows
 from annotate.projects import find_project
 from annotate.render import render
 from data.criteria import read_criteria

@@ -21,6 +21,7 @@ from curate.skill import Consensus, Verdicts, confusion_rows, judge_labels, judg
 from curate.standings import Standings, items_of, models_of, stand
 from curate.votes import (
     Choices,
+    Labels,
     Pairs,
     PairVotes,
     choices_of,
@@ -75,20 +76,7 @@ def fill_labels(
     labels = labels_of(con, table)
     found = judge_labels(labels, method=wish.method, smoothing=wish.smoothing, told=told)
     names = labels.values
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for i, unit in enumerate(labels.units):
-            yield {
-                "unit": unit,
-                "label": names[found.label[i]],
-                "probability": float(found.probability[i]),
-                "majority": names[found.majority[i]],
-                "share": float(found.share[i]),
-                "even": bool(found.even[i]),
-                "votes": float(found.votes[i]),
-            }
-
-    folder.write("data/labels.jsonl", rows())
+    folder.write("data/labels.jsonl", _label_rows(labels, found))
     people = [
         person_row(name, found.people, i, {"confusion": confusion_rows(found.found, i, names)})
         for i, name in enumerate(labels.annotators)
@@ -122,6 +110,21 @@ def fill_labels(
     )
     folder.write_text("report.html", aggregate_page(told_of, people, []))
     return {**summary, "least_reliable": least_reliable(people)}
+
+
+def _label_rows(labels: Labels, found: "Consensus") -> Iterator[dict[str, Any]]:
+    """Each unit with its likeliest label, the majority's beside it."""
+    names = labels.values
+    for i, unit in enumerate(labels.units):
+        yield {
+            "unit": unit,
+            "label": names[found.label[i]],
+            "probability": float(found.probability[i]),
+            "majority": names[found.majority[i]],
+            "share": float(found.share[i]),
+            "even": bool(found.even[i]),
+            "votes": float(found.votes[i]),
+        }
 
 
 def _outcome(

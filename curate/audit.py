@@ -125,7 +125,7 @@ def _limits(given: list[str], only: list[str]) -> "Limits":
 
 def _material(args: Any, folder: "Folder") -> "Material":
     """What the flags and paths name, read; rows that cannot be used go to audit/rejected.jsonl."""
-    from curate import material
+    from curate import audit_sources as sources
     from curate.engine import engine
     from curate.tables import read_comparisons, read_labels, read_texts
     from data.manifest import read_manifest
@@ -136,22 +136,22 @@ def _material(args: Any, folder: "Folder") -> "Material":
         manifest = read_manifest(paths[0])
         folder.inputs["digest"] = manifest.digest
         if manifest.what != "snapshot":
-            return material.from_export(paths[0])
+            return sources.from_export(paths[0])
         with engine() as con:
-            return material.from_snapshot(con, paths[0], args.project)
+            return sources.from_snapshot(con, paths[0], args.project)
     with folder.lines("audit/rejected.jsonl") as rejected:
         if args.comparisons:
             with engine() as con:
                 columns = (args.item_a, args.item_b, args.winner, args.annotator)
-                return material.from_comparisons(con, read_comparisons(con, paths, *columns, rejected=rejected.add))
+                return sources.from_comparisons(con, read_comparisons(con, paths, *columns, rejected=rejected.add))
         if not args.format and not args.text and _has_labels(paths, (args.unit, args.annotator, args.value)):
             with engine() as con:
                 table = read_labels(con, paths, args.unit, args.annotator, args.value, rejected.add)
-                return material.from_labels(con, table)
+                return sources.from_labels(con, table)
         if args.text:
             with engine() as con:
-                return material.from_texts(con, read_texts(con, paths, args.text, args.id, rejected=rejected.add))
-        return material.from_files(args.inputs, args.format, rejected.add)
+                return sources.from_texts(con, read_texts(con, paths, args.text, args.id, rejected=rejected.add))
+        return sources.from_files(args.inputs, args.format, rejected.add)
 
 
 def _has_labels(paths: list[Path], columns: tuple[str, str, str]) -> bool:
