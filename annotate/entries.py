@@ -7,8 +7,8 @@ refused. What is new goes to the end of its lane, with its slots and the authors
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from annotate.assign import extend_lane
 from annotate.projects import Project
+from annotate.slots import extend_lane
 from data.formats.rows import Reject, Row
 from data.records import Task
 from data.store import Tx

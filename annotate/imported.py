@@ -6,9 +6,9 @@ A person of the source gets a random id of ours; only the table of people keeps 
 import secrets
 from typing import Any
 
-from annotate.assign import DONE, OPEN
 from annotate.entries import Entry
 from annotate.projects import Project
+from annotate.slots import DONE, OPEN
 from data import ledger
 from data.formats.rows import Vote
 from data.ledger import RowHash

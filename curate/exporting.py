@@ -157,7 +157,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     )
 
 
-def _agreed(con: "Connection", source: Source, recipe: Recipe) -> dict[str, Any]:
+def _agreed(con: "Connection", source: Source, recipe: Recipe) -> list[dict[str, Any]]:
     """How far the annotators agree beyond chance, by criterion."""
     from curate.measured import agreement
 
