@@ -41,11 +41,12 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--redact", action="store_true", help="write the rows without private data to DIR/data")
     add_json(p)
     args = p.parse_args(argv)
-    from curate.auditing import check_only, findings, how_many, looked_for
+    from curate.auditing import check_only, findings, looked_for
     from curate.evaluation import read_evaluation
     from curate.findings import blocking
     from curate.report_pages import audit_page
     from data.folder import write_folder
+    from data.parallel import how_many
 
     limits = _limits(args.limit, args.only)
     blocking([], args.allow)

@@ -10,7 +10,6 @@ What each name means is in curate/findings.py. The same material gives the same 
 same order, however its rows were ordered.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from curate.judgment_checks import circles, leaning, length, outliers, position,
 from curate.material import Material
 from curate.repeats import prompt_keys, repeats, split_leaks
 from data.errors import BadInput, nearest
+from data.parallel import how_many
 from data.records import Record
 
 _LICENCES = ("licence_unknown", "licence_mixed", "licence_restricted")
@@ -89,15 +89,6 @@ def check_only(limits: Limits) -> None:
         if name not in NAMES:
             hint = nearest(name, NAMES) or f"; there are {', '.join(NAMES)}"
             raise BadInput(f"--only: '{name}' is no finding{hint}")
-
-
-def how_many(threads: int | None) -> int:
-    """As many threads as were asked for, or one for each core that may be used; BadInput below 1."""
-    if threads is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads < 1:
-        raise BadInput(f"--threads: {threads} is below 1")
-    return threads
 
 
 class Check(NamedTuple):
