@@ -10,17 +10,8 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from annotate.assign import (
-    DONE,
-    LEASED,
-    Lease,
-    count_done,
-    open_slot,
-    own_lease,
-    read_task,
-    take_slot,
-    write_lease,
-)
+from annotate.assign import Lease, own_lease, read_task, write_lease
+from annotate.slots import DONE, LEASED, count_done, open_slot, take_slot
 from data import ledger
 from data.errors import NotThere, Refused
 from data.ledger import Chain, RowHash

@@ -10,7 +10,7 @@ How a claim stays fast with millions of tasks: open tasks stand in lanes (one fo
 priority and language), in the order of `position`. Each person has a cursor in each lane,
 and nothing at or before it is available to them. That stays true because a task that
 becomes available again always gets a new position, behind every cursor, in the lane's
-"returned" twin, which is served first.
+"returned" twin, which is served first (annotate/slots.py).
 """
 
 import json
@@ -18,6 +18,7 @@ import random
 import secrets
 from typing import Any, NamedTuple
 
+from annotate.slots import LEASED, open_slot, take_slot
 from data import ledger
 from data.errors import NotThere, Refused
 from data.ledger import Chain, RowHash
@@ -25,7 +26,6 @@ from data.records import Task
 from data.store import Tx
 
 LEASE_MS = 15 * 60 * 1000
-OPEN, LEASED, DONE = 0, 1, 2
 
 
 class Lease(NamedTuple):
@@ -155,29 +155,6 @@ def find_task(tx: Tx, project: int, annotator: str) -> int | None:
     return found
 
 
-def take_slot(
-    chain: Chain, task: int, task_id: str, annotator: str, state: int, token: str, until_ms: int | None
-) -> RowHash | None:
-    """Put an open slot of the task into somebody's hands (or straight to done); None when none is open."""
-    tx = chain.tx
-    taken = tx.one(
-        "UPDATE slots SET state = :state, annotator = :annotator, token = :token, until_ms = :until_ms"
-        " WHERE task = :task AND number = (SELECT MIN(number) FROM slots WHERE task = :task AND state = 0)"
-        " RETURNING number",
-        state=state,
-        annotator=annotator,
-        token=token,
-        until_ms=until_ms,
-        task=task,
-    )
-    if taken is None:
-        return None
-    tx.run("UPDATE tasks SET open = open - 1 WHERE id = :task", task=task)
-    if state == DONE:
-        count_done(chain, task, annotator)
-    return ledger.slot_row(task_id, taken.number, state, annotator, token)
-
-
 def write_lease(
     tx: Tx,
     project: int,
@@ -268,57 +245,3 @@ def return_expired(chain: Chain, now: int, limit: int = 200) -> int:
     if over:
         chain.append("expire", "", [open_slot(tx, r.task, r.task_id, r.number) for r in over])
     return len(over)
-
-
-def open_slot(tx: Tx, task: int, task_id: str, number: int) -> RowHash:
-    """Give a leased slot back to everybody: the task moves to the end of its lane's "returned" twin."""
-    tx.run(
-        "UPDATE slots SET state = 0, annotator = NULL, token = NULL, until_ms = NULL"
-        " WHERE task = :task AND number = :number",
-        task=task,
-        number=number,
-    )
-    lane = tx.one(
-        "SELECT l.project, l.priority, l.language FROM tasks t JOIN lanes l ON l.id = t.lane WHERE t.id = :task",
-        task=task,
-    )
-    assert lane is not None
-    twin, tail = extend_lane(tx, lane.project, lane.priority, lane.language, returned=True, by=1)
-    tx.run(
-        "UPDATE tasks SET open = open + 1, lane = :lane, position = :position WHERE id = :task",
-        lane=twin,
-        position=tail,
-        task=task,
-    )
-    return ledger.slot_row(task_id, number, OPEN, None, None)
-
-
-def count_done(chain: Chain, task: int, annotator: str, by: int = 1) -> None:
-    """Keep the counters of task, project and person with the slots they count; by is 1, or -1 to take one back."""
-    tx = chain.tx
-    row = tx.one("UPDATE tasks SET done = done + :by WHERE id = :task RETURNING done, overlap", by=by, task=task)
-    assert row is not None
-    chain.done += by
-    chain.tasks_done += by if row.done + (by < 0) == row.overlap else 0
-    tx.run(
-        "UPDATE members SET done = done + :by WHERE project = :project AND annotator = :annotator",
-        by=by,
-        project=chain.project,
-        annotator=annotator,
-    )
-
-
-def extend_lane(tx: Tx, project: int, priority: int, language: str, *, returned: bool, by: int) -> tuple[int, int]:
-    """Make room for `by` more tasks at a lane's end (a new lane if need be): its id and its new last position."""
-    key = {"project": project, "priority": priority, "language": language, "returned": int(returned)}
-    where = "project = :project AND priority = :priority AND language = :language AND returned = :returned"
-    row = tx.one(f"UPDATE lanes SET tail = tail + :by WHERE {where} RETURNING id, tail", by=by, **key)
-    if row is None:
-        row = tx.one(
-            "INSERT INTO lanes (project, priority, language, returned, tail)"
-            " VALUES (:project, :priority, :language, :returned, :by) RETURNING id, tail",
-            by=by,
-            **key,
-        )
-    assert row is not None
-    return int(row.id), int(row.tail)

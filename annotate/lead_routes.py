@@ -11,72 +11,25 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from annotate import lead, measures, projects
-from annotate.accounts import Person, Role
+from annotate.accounts import Person
 from annotate.answers import iso
-from annotate.exporting import Exports, PairChoice
+from annotate.bodies import Choices, ExportBody, NewPerson, PauseBody, RoleBody
+from annotate.exporting import Exports
 from annotate.figures import Keeper
 from annotate.live_child import LiveChild
 from annotate.projects import Project
 from annotate.session import Sessions, check_csrf
 from annotate.uploads import LAYOUTS, Upload, Uploads
 from data import ledger
-from data.errors import BadInput, NotThere, Refused
-from data.records import Kind
+from data.errors import NotThere, Refused
 from data.store import Store, Tx
 
 T = TypeVar("T")
 PART = 1_000_000  # bytes of a file written at once
-
-
-class PauseBody(BaseModel):
-    """Whether tasks are handed out."""
-
-    model_config = ConfigDict(extra="forbid")
-    paused: bool
-
-
-class NewPerson(BaseModel):
-    """Somebody to let in; languages as one types them."""
-
-    model_config = ConfigDict(extra="forbid")
-    name: str = Field(max_length=200)
-    languages: str = Field(max_length=200)
-    role: Role
-
-
-class RoleBody(BaseModel):
-    """A role to give."""
-
-    model_config = ConfigDict(extra="forbid")
-    role: Role
-
-
-class Choices(BaseModel):
-    """How to read a file; None leaves it to the file."""
-
-    model_config = ConfigDict(extra="forbid")
-    format: str | None = Field(None, max_length=40)
-    kind: Kind | None = None
-    overlap: int | None = Field(None, ge=1, le=1000)
-    language: str | None = Field(None, max_length=40)
-
-    def checked(self) -> dict[str, Any]:
-        """The choices; BadInput when the layout is none of a file's."""
-        if self.format is not None and self.format not in LAYOUTS:
-            raise BadInput(f"'{self.format}' is no layout of a file; there are {', '.join(LAYOUTS)}")
-        return self.model_dump()
-
-
-class ExportBody(BaseModel):
-    """Which pairs of each task to export."""
-
-    model_config = ConfigDict(extra="forbid")
-    pairs: PairChoice = "all"
 
 
 class Works:
@@ -237,6 +190,23 @@ def _people(api: APIRouter, desk: Desk) -> None:
         return {"join": f"join/{link}"}
 
 
+async def _receive(request: Request, uploads: Uploads, upload: Upload) -> None:
+    """The request's body into the upload, a part at a time; forgotten again where it does not arrive whole."""
+    try:
+        held = bytearray()
+        async for part in request.stream():
+            held += part
+            if len(held) >= PART:
+                await run_in_threadpool(uploads.receive, upload, bytes(held))
+                held.clear()
+        await run_in_threadpool(uploads.receive, upload, bytes(held))
+    except BaseException as error:
+        uploads.drop(upload)
+        if isinstance(error, ClientDisconnect):
+            raise Refused("the file did not arrive whole; send it again", "cut_off") from None
+        raise
+
+
 def _files(api: APIRouter, desk: Desk, uploads: Uploads) -> None:
     changing = [Depends(check_csrf)]
 
@@ -256,19 +226,7 @@ def _files(api: APIRouter, desk: Desk, uploads: Uploads) -> None:
             return uploads.begin(found.name, person.id, name)
 
         upload = await run_in_threadpool(begin)
-        try:
-            held = bytearray()
-            async for part in request.stream():
-                held += part
-                if len(held) >= PART:
-                    await run_in_threadpool(uploads.receive, upload, bytes(held))
-                    held.clear()
-            await run_in_threadpool(uploads.receive, upload, bytes(held))
-        except BaseException as error:
-            uploads.drop(upload)
-            if isinstance(error, ClientDisconnect):
-                raise Refused("the file did not arrive whole; send it again", "cut_off") from None
-            raise
+        await _receive(request, uploads, upload)
         uploads.look(upload, Choices().checked())
         return upload.view()
 

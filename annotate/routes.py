@@ -6,16 +6,16 @@ which responses from the lease kept in the store. Errors are JSON {code, message
 
 import json
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from annotate import accounts, answers, assign
 from annotate.accounts import Person, role_in
 from annotate.assign import Lease
+from annotate.bodies import DraftBody, PasswordBody, SkipBody, SubmitBody
 from annotate.history import Kind, Wanted, day_start, my_days, my_judgments
-from annotate.present import Answer, answer_fields, answer_view, task_view
+from annotate.present import answer_fields, answer_view, task_view
 from annotate.projects import Project, all_projects, find_project, guidelines
 from annotate.remaining import remaining
 from annotate.render import render_guidelines
@@ -26,44 +26,8 @@ from data.store import Store, Tx
 
 T = TypeVar("T")
 MAX_DRAFT = 2_000_000  # characters
-MAX_NUMBER = 2**53  # the largest whole number a browser counts to
 UtcOffset = Annotated[int, Header(alias="X-UTC-Offset", ge=-12 * 60, le=14 * 60)]
 """Minutes the person's clock is ahead of UTC: their day is theirs, not the server's."""
-SkipReason = Literal["too_long", "not_my_language", "not_my_field", "upsetting", "broken", "other"]
-
-
-class DraftBody(BaseModel):
-    """An unfinished answer; `seq` grows with every change, so that an older one never wins."""
-
-    model_config = ConfigDict(extra="forbid")
-    seq: int = Field(ge=0, le=MAX_NUMBER)
-    answer: dict[str, Any]
-    active_ms: int = Field(0, ge=0, le=24 * 3600 * 1000)
-    shown_ms: int | None = Field(None, ge=0, le=MAX_NUMBER)
-
-
-class SubmitBody(BaseModel):
-    """A finished answer, the milliseconds its writer was active, and those since the page first showed the task."""
-
-    model_config = ConfigDict(extra="forbid")
-    answer: Answer
-    active_ms: int = Field(0, ge=0, le=24 * 3600 * 1000)
-    shown_ms: int | None = Field(None, ge=0, le=MAX_NUMBER)
-
-
-class PasswordBody(BaseModel):
-    """A first password."""
-
-    model_config = ConfigDict(extra="forbid")
-    password: str = Field(max_length=1000)
-
-
-class SkipBody(BaseModel):
-    """Why a task is given back."""
-
-    model_config = ConfigDict(extra="forbid")
-    reason: SkipReason
-    comment: str = Field("", max_length=2000)
 
 
 def progress(tx: Tx, project: Project, person: str, utc_offset: int) -> dict[str, int]:
@@ -128,38 +92,41 @@ def _json(held: dict[str, Any]) -> Response:
     return Response(canonical(held), media_type="application/json")
 
 
+class Served(NamedTuple):
+    """What every route works with: the store, the server's sessions, and how long a task is held."""
+
+    store: Store
+    sessions: Sessions
+    lease_ms: int
+
+    def as_person(self, request: Request, work: Callable[[Tx, Person], T]) -> T:
+        """Run `work` in a write transaction as whoever is signed in."""
+        # The page says where it is at work, so that what waits for the same project is committed together.
+        about = request.headers.get("x-project") or None
+        return self.store.change(lambda tx: work(tx, self.sessions.require(tx, request)), about)
+
+
 def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) -> APIRouter:
     """The routes, over a store and the sessions of the server they run in."""
     api = APIRouter(prefix="/api", tags=["label path"])
-    changing = [Depends(check_csrf)]
+    served = Served(store, sessions, lease_ms)
+    _tasks(api, served)
+    _drafts(api, served)
+    _answers(api, served)
+    _own_work(api, served)
+    _account(api, served)
+    return api
 
-    def as_person(request: Request, work: Callable[[Tx, Person], T]) -> T:
-        # The page says where it is at work, so that what waits for the same project is committed together.
-        about = request.headers.get("x-project") or None
-        return store.change(lambda tx: work(tx, sessions.require(tx, request)), about)
 
-    @api.get("/me")
-    def me(request: Request, utc_offset: UtcOffset = 0) -> dict[str, Any]:
-        """Who is signed in, and their projects."""
-        with store.read() as tx:
-            person = sessions.require(tx, request)
-            return {
-                "person": {"id": person.id, "name": person.name},
-                "languages": person.languages,
-                "has_password": accounts.has_password(tx, person.id),
-                "projects": [
-                    _project_view(tx, p, person, utc_offset) for p in all_projects(tx) if role_in(tx, p.id, person.id)
-                ],
-            }
-
+def _tasks(api: APIRouter, served: Served) -> None:
     @api.get("/projects/{project}/guidelines")
     def project_guidelines(request: Request, project: str) -> dict[str, Any]:
         """The newest guidelines, rendered, by language."""
-        with store.read() as tx:
-            version, texts = guidelines(tx, _member(tx, project, sessions.require(tx, request)).id)
+        with served.store.read() as tx:
+            version, texts = guidelines(tx, _member(tx, project, served.sessions.require(tx, request)).id)
         return {"version": version, "texts": {language: render_guidelines(text) for language, text in texts.items()}}
 
-    @api.post("/projects/{project}/next", dependencies=changing)
+    @api.post("/projects/{project}/next", dependencies=[Depends(check_csrf)])
     def next_task(request: Request, project: str, ahead: bool = False, utc_offset: UtcOffset = 0) -> Response:
         """The task to judge now; asked again, the same one until it is submitted or skipped.
 
@@ -172,7 +139,7 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
             if ahead and not assign.plenty(tx, found.id):
                 return None, found, {"reason": "not_ahead", "progress": stand}
             try:
-                lease = assign.claim(tx, found.id, person.id, lease_ms=lease_ms, holding=2 if ahead else 1)
+                lease = assign.claim(tx, found.id, person.id, lease_ms=served.lease_ms, holding=2 if ahead else 1)
             except Refused as refusal:
                 if refusal.code != "paused":
                     raise
@@ -181,12 +148,16 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
                 return None, found, {"reason": "none_left", "progress": stand, **remaining(tx, found, person)}
             return lease, found, {"reason": None, "progress": stand}
 
-        lease, found, around = as_person(request, work)
+        lease, found, around = served.as_person(request, work)
         if lease is None:
             return _json({"task": None, **around})
-        with store.read() as tx:  # after the claim: others wait for the project's chain until it is committed
+        with served.store.read() as tx:  # after the claim: others wait for the project's chain until it is committed
             view = _lease_view(tx, lease, found)
         return _json({"task": view(), **around})
+
+
+def _drafts(api: APIRouter, served: Served) -> None:
+    changing = [Depends(check_csrf)]
 
     @api.put("/leases/{token}/draft", dependencies=changing)
     def put_draft(request: Request, token: str, body: DraftBody) -> dict[str, int]:
@@ -197,14 +168,23 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
             raise Refused(f"answer: {error}", "bad_answer") from None
         if len(text) > MAX_DRAFT:
             raise Refused(f"a draft has at most {MAX_DRAFT:,} characters", "bad_answer")
-        return {"seq": as_person(request, lambda tx, who: answers.save_draft(tx, who.id, token, body.seq, text))}
+        return {"seq": served.as_person(request, lambda tx, who: answers.save_draft(tx, who.id, token, body.seq, text))}
 
     @api.post("/leases/{token}/renew", dependencies=changing)
     def renew(request: Request, token: str) -> dict[str, int]:
         """Keep the task a full lease longer."""
-        if not as_person(request, lambda tx, who: assign.renew(tx, token, who.id, lease_ms=lease_ms)):
+        if not served.as_person(request, lambda tx, who: assign.renew(tx, token, who.id, lease_ms=served.lease_ms)):
             raise Refused("the time for this task ran out; what you submit still counts if it is free", "lease_over")
-        return {"expires_in_s": lease_ms // 1000}
+        return {"expires_in_s": served.lease_ms // 1000}
+
+    @api.post("/leases/{token}/release", dependencies=changing, status_code=204)
+    def release(request: Request, token: str, after_s: Annotated[int, Query(ge=0, le=60)] = 0) -> None:
+        """Give back a task that was fetched ahead and not shown: now, or in some seconds unless it is renewed."""
+        served.as_person(request, lambda tx, who: answers.release(tx, who.id, token, after_s * 1000))
+
+
+def _answers(api: APIRouter, served: Served) -> None:
+    changing = [Depends(check_csrf)]
 
     @api.post("/leases/{token}/submit", dependencies=changing)
     def submit(request: Request, token: str, body: SubmitBody, utc_offset: UtcOffset = 0) -> Response:
@@ -223,8 +203,8 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
                 outcome = answers.submit(tx, person.id, token, fields, body.shown_ms)
             return outcome, lease, person
 
-        outcome, lease, person = as_person(request, work)
-        with store.read() as tx:  # as above
+        outcome, lease, person = served.as_person(request, work)
+        with served.store.read() as tx:  # as above
             project = find_project(tx, lease.task.project)
             stand = progress(tx, project, person.id, utc_offset)
         kept = {"judgment": outcome.judgment, "state": outcome.state}
@@ -240,13 +220,20 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
             project = find_project(tx, lease.task.project)
             return {"progress": progress(tx, project, person.id, utc_offset), "paused": project.paused}
 
-        return as_person(request, work)
+        return served.as_person(request, work)
 
-    @api.post("/leases/{token}/release", dependencies=changing, status_code=204)
-    def release(request: Request, token: str, after_s: Annotated[int, Query(ge=0, le=60)] = 0) -> None:
-        """Give back a task that was fetched ahead and not shown: now, or in some seconds unless it is renewed."""
-        as_person(request, lambda tx, who: answers.release(tx, who.id, token, after_s * 1000))
+    @api.post("/judgments/{judgment}/revise", dependencies=changing)
+    def revise(request: Request, judgment: str) -> dict[str, Any]:
+        """Open one's own judgment again; the new answer supersedes it."""
 
+        def work(tx: Tx, person: Person) -> Callable[[], dict[str, Any]]:
+            lease, _ = answers.revise(tx, person.id, judgment)
+            return _lease_view(tx, lease, find_project(tx, lease.task.project))
+
+        return {"task": served.as_person(request, work)()}
+
+
+def _own_work(api: APIRouter, served: Served) -> None:
     @api.get("/projects/{project}/mine")
     def mine(
         request: Request,
@@ -260,41 +247,47 @@ def router(store: Store, sessions: Sessions, lease_ms: int = assign.LEASE_MS) ->
     ) -> dict[str, Any]:
         """One's own judgments, the newest first, all or those that hold a text; only the latest form of each."""
         wanted = Wanted(q.replace("\0", "").strip(), kind, verdict, flagged)
-        with store.read() as tx:
-            person = sessions.require(tx, request)
+        with served.store.read() as tx:
+            person = served.sessions.require(tx, request)
             found = _member(tx, project, person)
             return my_judgments(tx, found, person.id, max(1, min(limit, 200)), before, wanted)
 
     @api.get("/projects/{project}/days")
     def days(request: Request, project: str, utc_offset: UtcOffset = 0) -> dict[str, Any]:
         """What one did in the last days, and one's pace."""
-        with store.read() as tx:
-            person = sessions.require(tx, request)
+        with served.store.read() as tx:
+            person = served.sessions.require(tx, request)
             return my_days(tx, _member(tx, project, person), person.id, utc_offset)
 
-    @api.post("/judgments/{judgment}/revise", dependencies=changing)
-    def revise(request: Request, judgment: str) -> dict[str, Any]:
-        """Open one's own judgment again; the new answer supersedes it."""
 
-        def work(tx: Tx, person: Person) -> Callable[[], dict[str, Any]]:
-            lease, _ = answers.revise(tx, person.id, judgment)
-            return _lease_view(tx, lease, find_project(tx, lease.task.project))
+def _account(api: APIRouter, served: Served) -> None:
+    changing = [Depends(check_csrf)]
 
-        return {"task": as_person(request, work)()}
+    @api.get("/me")
+    def me(request: Request, utc_offset: UtcOffset = 0) -> dict[str, Any]:
+        """Who is signed in, and their projects."""
+        with served.store.read() as tx:
+            person = served.sessions.require(tx, request)
+            return {
+                "person": {"id": person.id, "name": person.name},
+                "languages": person.languages,
+                "has_password": accounts.has_password(tx, person.id),
+                "projects": [
+                    _project_view(tx, p, person, utc_offset) for p in all_projects(tx) if role_in(tx, p.id, person.id)
+                ],
+            }
 
     @api.post("/password", dependencies=changing, status_code=204)
     def password(request: Request, body: PasswordBody) -> None:
         """Set a first password, so as to come back without a new link."""
-        as_person(request, lambda tx, who: accounts.set_password(tx, who.id, body.password))
+        served.as_person(request, lambda tx, who: accounts.set_password(tx, who.id, body.password))
 
     @api.post("/signout", dependencies=changing, status_code=204)
     def sign_out() -> Response:
         """End the session in this browser."""
         response = Response(status_code=204)
-        sessions.sign_out(response)
+        served.sessions.sign_out(response)
         return response
-
-    return api
 
 
 def _project_view(tx: Tx, project: Project, person: Person, utc_offset: int) -> dict[str, Any]:

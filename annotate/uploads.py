@@ -14,15 +14,15 @@ import tempfile
 import threading
 import time
 import weakref
-from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annotate.intake import BATCH, Tally, Wishes, entries_of, known_tasks, load_rows
+from annotate.entries import known_tasks
+from annotate.intake import BATCH, Tally, Wishes, entries_of, load_rows
+from annotate.previewing import Seen
 from annotate.projects import find_project
-from annotate.render import render
 from data.criteria import read_criteria
 from data.errors import BadInput, ConcordError, NotThere, Refused, StoreDown, one_line
 from data.formats import FORMATS, Reject, read
@@ -35,9 +35,6 @@ MAX_BYTES = 200_000_000
 KEEP_S = 3600
 MAX_UPLOADS = 8  # at once, over all projects
 MAX_REJECTS = 100_000  # kept line by line; the rest are counted
-SHOWN_REJECTS = 20
-SHOWN_TASKS = 3
-EXCERPT = 600  # characters of a prompt in the preview
 LAYOUTS = [name for name in FORMATS if name != "dataset"]
 """Layouts a single file can have."""
 
@@ -243,7 +240,7 @@ class Uploads:
 
     def _look(self, upload: Upload, rejected: Callable[[Reject], None]) -> None:
         wishes, reading = _wishes(upload.choices), read([str(upload.file)], upload.choices.get("format"))
-        seen = _Seen(rejected)
+        seen = Seen(rejected)
         rows = iter(reading.rows)
         while not upload.stop.is_set() and (batch := list(islice(rows, BATCH))):
             entries, refused = entries_of(upload.project, batch, wishes)
@@ -278,53 +275,3 @@ def _wishes(choices: dict[str, Any]) -> Wishes:
     kind: Kind | None = choices.get("kind")
     criteria = read_criteria() if kind == "rating" else ()
     return Wishes(kind, choices.get("overlap"), None, choices.get("language"), criteria)
-
-
-class _Seen:
-    """What a file holds, added up batch by batch."""
-
-    def __init__(self, rejected: Callable[[Reject], None]) -> None:
-        self.rejected = rejected
-        self.counts: Counter[str] = Counter()
-        self.kinds: Counter[str] = Counter()
-        self.languages: Counter[str] = Counter()
-        self.first: list[dict[str, Any]] = []
-        self.reasons: list[dict[str, str]] = []
-
-    def add(self, entries: list[Any], known: set[str], refused: list[Reject]) -> None:
-        """A batch: its tasks, which of them the project has, and what cannot be used."""
-        for entry in entries:
-            task = entry.task
-            if task.id in known:
-                self.counts["known"] += 1
-                continue
-            texts = [response.text.strip() for response in task.responses]
-            self.counts["tasks"] += 1
-            self.counts["needed"] += task.overlap
-            self.counts["judgments"] += len(entry.row.votes)
-            self.counts["with_empty"] += "" in texts
-            self.counts["with_identical"] += len(set(texts)) < len(texts)
-            self.kinds[task.kind] += 1
-            self.languages[task.language or ""] += 1
-            if len(self.first) < SHOWN_TASKS:
-                text = task.prompt.messages[-1].content
-                cut = len(text) > EXCERPT
-                html = render(text[:EXCERPT] + (" …" if cut else "")).html
-                self.first.append({"html": html, "kind": task.kind, "responses": len(texts)})
-        for reject in refused:
-            self.counts["rejected"] += 1
-            self.counts["duplicates"] += reject.reason.startswith("repeats ")
-            if len(self.reasons) < SHOWN_REJECTS:
-                self.reasons.append({"where": reject.where, "reason": one_line(reject.reason)})
-            self.rejected(reject)
-
-    def view(self) -> dict[str, Any]:
-        """The sums, for the page."""
-        names = ("tasks", "known", "needed", "judgments", "with_empty", "with_identical", "rejected", "duplicates")
-        return {
-            **{name: self.counts[name] for name in names},
-            "kinds": dict(self.kinds.most_common()),
-            "languages": dict(self.languages.most_common(20)),
-            "first": self.first,
-            "reasons": self.reasons,
-        }

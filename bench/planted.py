@@ -7,7 +7,8 @@ are planted on top. Everything follows from the seed.
 import random
 from typing import Any, NamedTuple
 
-from curate.material import Ballot, Material, Pair, Passage, material, of_task
+from curate.audit_sources import of_task
+from curate.material import Ballot, Material, Pair, Passage, material
 from curate.pairs import Stored
 from data.records import Judgment, Message, Prompt, Response, Task
 from data.sample import simulate

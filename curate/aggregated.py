@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.aggregate_rows import leaning, least_reliable, order_told, pair_rows, people_rows, response_rows
+from curate.aggregate_rows import least_reliable, pair_rows, people_rows, response_rows
+from curate.aggregate_summary import finish, outcome
 from curate.casting import Ballots, ballots, cast_ballots
 from curate.skill import Consensus, Verdicts, confusion_rows, judge_labels, judge_pairs, person_row
 from curate.standings import Standings, items_of, models_of, stand
 from curate.votes import (
     Choices,
+    Labels,
     Pairs,
     PairVotes,
     choices_of,
@@ -32,11 +34,7 @@ from curate.votes import (
 from data.errors import NotEnough
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from curate.engine import Connection
-    from curate.report_pages import Outcome
     from curate.skill import Floats
     from data.folder import Folder
     from data.rankings import Worths
@@ -75,20 +73,7 @@ def fill_labels(
     labels = labels_of(con, table)
     found = judge_labels(labels, method=wish.method, smoothing=wish.smoothing, told=told)
     names = labels.values
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for i, unit in enumerate(labels.units):
-            yield {
-                "unit": unit,
-                "label": names[found.label[i]],
-                "probability": float(found.probability[i]),
-                "majority": names[found.majority[i]],
-                "share": float(found.share[i]),
-                "even": bool(found.even[i]),
-                "votes": float(found.votes[i]),
-            }
-
-    folder.write("data/labels.jsonl", rows())
+    folder.write("data/labels.jsonl", _label_rows(labels, found))
     people = [
         person_row(name, found.people, i, {"confusion": confusion_rows(found.found, i, names)})
         for i, name in enumerate(labels.annotators)
@@ -110,7 +95,7 @@ def fill_labels(
         **({"warnings": warnings} if warnings else {}),
     }
     order = found.probability.argsort(kind="stable")[:15].tolist()
-    told_of = _outcome(
+    told_of = outcome(
         ", ".join(path.name for path in paths),
         summary,
         ("units", "votes", "annotators", "rejected"),
@@ -124,25 +109,19 @@ def fill_labels(
     return {**summary, "least_reliable": least_reliable(people)}
 
 
-def _outcome(
-    name: str, summary: dict[str, Any], counted: Sequence[str], probability: "NDArray[np.float64]"
-) -> "Outcome":
-    """What the report says, out of the summary and the probability of what was chosen."""
-    import numpy as np
-
-    from curate.report_pages import BINS, Outcome
-
-    places = np.minimum(BINS - 1, (probability * BINS).astype(np.int64))
-    return Outcome(
-        name,
-        {key: summary[key] for key in counted if summary.get(key)},
-        summary["method"],
-        summary["iterations"],
-        summary["converged"],
-        summary["not_the_majority"],
-        summary["even_majorities"],
-        np.bincount(places, minlength=BINS).tolist(),
-    )
+def _label_rows(labels: Labels, found: "Consensus") -> Iterator[dict[str, Any]]:
+    """Each unit with its likeliest label, the majority's beside it."""
+    names = labels.values
+    for i, unit in enumerate(labels.units):
+        yield {
+            "unit": unit,
+            "label": names[found.label[i]],
+            "probability": float(found.probability[i]),
+            "majority": names[found.majority[i]],
+            "share": float(found.share[i]),
+            "even": bool(found.even[i]),
+            "votes": float(found.votes[i]),
+        }
 
 
 def _alone(found: "Consensus") -> list[str]:
@@ -182,7 +161,7 @@ def fill_comparisons(
         "annotators": len(people),
     }
     name = ", ".join(path.name for path in paths)
-    return _finish(folder, name, summary, found, people, standings, wish)
+    return finish(folder, name, summary, found, people, standings, wish.method)
 
 
 class Aggregated(NamedTuple):
@@ -275,7 +254,7 @@ def write_project(folder: "Folder", found: Aggregated, wish: Wishes) -> dict[str
         "annotators": len(found.people),
         "tie_parameters": {str(size): round(value, 4) for size, value in found.worths.ties.items()},
     }
-    return _finish(folder, found.project, summary, found.verdicts, found.people, found.standings, wish)
+    return finish(folder, found.project, summary, found.verdicts, found.people, found.standings, wish.method)
 
 
 def _likely(found: Verdicts, margin: "Floats", method: str) -> "Floats":
@@ -295,38 +274,3 @@ def _worths(choices: Choices, prior: float) -> "Worths":
     from data.rankings import plackett_luce
 
     return plackett_luce(choices.sizes, choices.task, choices.available, choices.chosen, choices.weight, prior=prior)
-
-
-def _finish(
-    folder: "Folder",
-    name: str,
-    summary: dict[str, Any],
-    found: Verdicts,
-    people: list[dict[str, Any]],
-    standings: Standings,
-    wish: Wishes,
-) -> dict[str, Any]:
-    """Write the report; returns the summary with what all ways of comparing share."""
-    import numpy as np
-
-    from curate.report_pages import aggregate_page
-
-    split = int(((found.majority > 0.5) != (found.model > 0.5))[found.majority != 0.5].sum())
-    undecided = int((found.majority == 0.5).sum())
-    summary |= {
-        "method": wish.method,
-        "iterations": found.found.iterations,
-        "converged": found.found.converged,
-        "even_majorities": undecided,
-        "not_the_majority": split,
-        "least_reliable": least_reliable(people),
-        "leans_to_one_side": leaning(people),
-        "first_shown": order_told(standings),
-        "warnings": standings.warnings,
-    }
-    p = found.majority if wish.method == "majority" else found.model
-    counted = ("comparisons", "tasks", "judgments", "items", "pairs", "annotators", "rejected")
-    told = _outcome(name, summary, counted, np.maximum(p, 1 - p))
-    noted = [*standings.warnings, *([summary["first_shown"]] if summary["first_shown"] else [])]
-    folder.write_text("report.html", aggregate_page(told._replace(warnings=noted), people, standings.rows))
-    return summary

@@ -41,11 +41,12 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--redact", action="store_true", help="write the rows without private data to DIR/data")
     add_json(p)
     args = p.parse_args(argv)
-    from curate.auditing import check_only, findings, how_many, looked_for
+    from curate.auditing import check_only, findings, looked_for
     from curate.evaluation import read_evaluation
     from curate.findings import blocking
     from curate.report_pages import audit_page
     from data.folder import write_folder
+    from data.parallel import how_many
 
     limits = _limits(args.limit, args.only)
     blocking([], args.allow)
@@ -125,7 +126,7 @@ def _limits(given: list[str], only: list[str]) -> "Limits":
 
 def _material(args: Any, folder: "Folder") -> "Material":
     """What the flags and paths name, read; rows that cannot be used go to audit/rejected.jsonl."""
-    from curate import material
+    from curate import audit_sources as sources
     from curate.engine import engine
     from curate.tables import read_comparisons, read_labels, read_texts
     from data.manifest import read_manifest
@@ -136,22 +137,22 @@ def _material(args: Any, folder: "Folder") -> "Material":
         manifest = read_manifest(paths[0])
         folder.inputs["digest"] = manifest.digest
         if manifest.what != "snapshot":
-            return material.from_export(paths[0])
+            return sources.from_export(paths[0])
         with engine() as con:
-            return material.from_snapshot(con, paths[0], args.project)
+            return sources.from_snapshot(con, paths[0], args.project)
     with folder.lines("audit/rejected.jsonl") as rejected:
         if args.comparisons:
             with engine() as con:
                 columns = (args.item_a, args.item_b, args.winner, args.annotator)
-                return material.from_comparisons(con, read_comparisons(con, paths, *columns, rejected=rejected.add))
+                return sources.from_comparisons(con, read_comparisons(con, paths, *columns, rejected=rejected.add))
         if not args.format and not args.text and _has_labels(paths, (args.unit, args.annotator, args.value)):
             with engine() as con:
                 table = read_labels(con, paths, args.unit, args.annotator, args.value, rejected.add)
-                return material.from_labels(con, table)
+                return sources.from_labels(con, table)
         if args.text:
             with engine() as con:
-                return material.from_texts(con, read_texts(con, paths, args.text, args.id, rejected=rejected.add))
-        return material.from_files(args.inputs, args.format, rejected.add)
+                return sources.from_texts(con, read_texts(con, paths, args.text, args.id, rejected=rejected.add))
+        return sources.from_files(args.inputs, args.format, rejected.add)
 
 
 def _has_labels(paths: list[Path], columns: tuple[str, str, str]) -> bool:

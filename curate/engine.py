@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from data.errors import BadInput, one_line
+from data.parallel import how_many
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,8 +45,8 @@ def engine(
     """
     import duckdb
 
-    if threads is not None and threads < 1:
-        raise BadInput(f"--threads: {threads} is below 1")
+    if threads is not None:
+        threads = how_many(threads)
     if memory_mb is not None and memory_mb < 64:
         raise BadInput(f"--memory: {memory_mb} MB is too little; give at least 64")
     spill = Path(tempfile.mkdtemp(prefix="concord-spill-", dir=folder))

@@ -107,7 +107,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     from curate.decisions import cluster, quota_of
     from curate.engine import engine
     from curate.evidence import Plan
-    from curate.measured import aggregated, agreement, annotators, require, write_measures
+    from curate.measured import aggregated, annotators, require, write_measures
     from curate.repeated import find_repeated, keep_order
     from curate.rows import Waiting, columns_of, write_rows
 
@@ -122,9 +122,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
                 raise _nothing(source, tally, waiting.reasons())
             came = source.came() if rules.dedup != "none" else {}
             repeats = start(find_repeated, waiting.whole(), rules, came, threads, folder.path)
-            with progress("measuring agreement", total=1) as step:
-                agreed = agreement(con, source.project, recipe.checks, rules.seed)
-                step(1)
+            agreed = _agreed(con, source, recipe)
             prompts = dict(con.execute("SELECT task, prompt FROM tasks").fetchall())
         require(agreed, recipe.checks)
         people = [] if found is None else annotators(found)
@@ -157,6 +155,16 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
         columns_of(recipe.format, waiting.beyond_text),
         len(waiting.briefs),
     )
+
+
+def _agreed(con: "Connection", source: Source, recipe: Recipe) -> list[dict[str, Any]]:
+    """How far the annotators agree beyond chance, by criterion."""
+    from curate.measured import agreement
+
+    with progress("measuring agreement", total=1) as step:
+        agreed = agreement(con, source.project, recipe.checks, recipe.rules.seed)
+        step(1)
+    return agreed
 
 
 def _look(

@@ -26,7 +26,7 @@ from curate.near_keys import Bands, Keys, bands_for, count, prefix_length, table
 from curate.near_sets import Kept, Parts, keep_sets
 from curate.shingling import N
 from data.errors import BadInput
-from data.parallel import processes
+from data.parallel import how_many, processes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -298,8 +298,7 @@ def near_rows(
     """
     if not 0 < threshold <= 1:
         raise BadInput(f"--threshold is {threshold}; similarity goes from above 0 to 1")
-    if threads < 1:
-        raise BadInput(f"--threads: {threads} is below 1")
+    threads = how_many(threads)
     if memory_mb < 300:
         raise BadInput(f"--memory: {memory_mb} MB is too little; give at least 300")
     count = 1 if memory_mb < 800 else threads

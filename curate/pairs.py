@@ -15,9 +15,6 @@ sum to its source's weight. What is left out is left out with a reason. `strengt
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from fractions import Fraction
-from functools import lru_cache
-from itertools import combinations
 from math import lcm
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -26,9 +23,9 @@ from curate.ballots import Stored as Stored
 from curate.ballots import Unused as Unused
 from curate.ballots import usable as usable
 from curate.rules import KINDS as KINDS
-from curate.rules import Mode
 from curate.rules import Rules as Rules
 from curate.rules import make_rules as make_rules
+from curate.weighing import selected, shares_won, too_weak, weigh
 from data.errors import BadInput
 from data.records import AnnotatorKind, Judgment, Message, PreferencePair, Task, content_id, pair_id
 
@@ -57,19 +54,6 @@ class Belief(NamedTuple):
     """That the first is better, of every two responses compared, in the order in which the task lists them."""
     score: Mapping[str, float]
     """Log-strength of each response; a difference of two is a margin."""
-
-
-class Weighed(NamedTuple):
-    """What the votes on two responses come to."""
-
-    probability: float
-    """That the better is better."""
-    exact: Fraction
-    turned: bool
-    """Whether the second is the better."""
-    agreement: Fraction
-    """Share of the votes that took the better's side, a tie counting half."""
-    votes: dict[str, float]
 
 
 class Compared(NamedTuple):
@@ -143,8 +127,8 @@ def sum_up(task: Task, judgments: Sequence[Judgment], rules: Rules, gone: Collec
         return none._replace(left_out=[LeftOut(task.id, everything, "all bad, says the majority")])
     if not any(ballot.votes for ballot in said.ballots):
         return none._replace(left_out=[LeftOut(task.id, everything, silence(said, rules))])
-    scores = _shares_won(everything, said, rules.prior)
-    asked = _selected(everything, scores, rules.pairs)
+    scores = shares_won(everything, said, rules.prior)
+    asked = selected(everything, scores, rules.pairs)
     spread = [sum(two in ballot.votes for two in asked) for ballot in said.ballots]
     texts = {r.id: plain_messages(r.messages) for r in task.responses if r.id not in gone}
     prompt = {
@@ -216,10 +200,10 @@ def _pair(
     believed = None if belief is None else belief.probability.get((one.first, one.second))
     if belief is not None and believed is None:
         raise BadInput(f"task {summed.task_id}: no belief about two responses that were compared; export again")
-    weighed = _weighed(one.won, one.voices, one.ties, summed.unit, summed.whole, rules.prior, believed)
+    weighed = weigh(one.won, one.voices, one.ties, summed.unit, summed.whole, rules.prior, believed)
     if weighed is None:
         return "tie"
-    if reason := _too_weak(weighed, rules):
+    if reason := too_weak(weighed, rules):
         return reason
     better, worse = (one.second, one.first) if weighed.turned else (one.first, one.second)
     prompt = summed.prompt
@@ -249,66 +233,6 @@ def _pair(
         "guideline_versions": one.guideline_versions,
         "method": rules.method,
     }
-
-
-@lru_cache(maxsize=1 << 16)
-def _share(won: int, n: int, unit: int, whole: int, prior: str) -> Fraction:
-    """(wins + ties/2 + a) / (n + 2a): `won` in units of voices, `n` the voices."""
-    a, d = Fraction(prior).as_integer_ratio()
-    return Fraction(won * d + a * unit * whole, unit * (n * d + 2 * a * whole))
-
-
-def _shares_won(ids: Sequence[str], said: Poll, prior: str) -> dict[str, Fraction]:
-    """Share of its comparisons that each response won, a tie counting half, with the prior on both sides."""
-    won, met = dict.fromkeys(ids, 0), dict.fromkeys(ids, 0)
-    for ballot in said.ballots:
-        for (a, _), vote in ballot.votes.items():
-            won[a] += vote.first * ballot.voice
-            met[a] += ballot.voice
-    half = Fraction(1, 2)
-    return {r: _share(won[r], met[r], said.unit, said.whole, prior) if met[r] else half for r in ids}
-
-
-def _selected(ids: Sequence[str], scores: dict[str, Fraction], mode: Mode) -> list[Two]:
-    """The two-response sets a mode asks for, each in the order in which the task lists them.
-
-    Equal scores share a tier. adjacent: within a tier and between neighbouring tiers;
-    best-worst: between the first tier and the last, or within the only one.
-    """
-    if mode == "all":
-        return list(combinations(ids, 2))
-    tiers = sorted(set(scores.values()), reverse=True)
-    tier = {r: tiers.index(scores[r]) for r in ids}
-    if mode == "adjacent":
-        return [(a, b) for a, b in combinations(ids, 2) if abs(tier[a] - tier[b]) <= 1]
-    return [(a, b) for a, b in combinations(ids, 2) if {tier[a], tier[b]} == {0, len(tiers) - 1}]
-
-
-@lru_cache(maxsize=1 << 16)
-def _weighed(won: int, n: int, ties: int, unit: int, whole: int, prior: str, belief: float | None) -> Weighed | None:
-    """What so many votes come to; None for a tie. Tasks have few judgments, so the same numbers come often."""
-    exact = _share(won, n, unit, whole, prior) if belief is None else Fraction(belief)
-    if float(exact) == 0.5:  # or nearer to it than a double can say
-        return None
-    turned = exact < Fraction(1, 2)
-    if turned:
-        won = n * unit - won
-        exact = _share(won, n, unit, whole, prior) if belief is None else Fraction(repr(round(1 - belief, 6)))
-    votes = {
-        "chosen": (2 * won - ties) / (2 * unit * whole),
-        "rejected": (2 * (n * unit - won) - ties) / (2 * unit * whole),
-        "tie": ties / (unit * whole),
-    }
-    return Weighed(float(exact), exact, turned, Fraction(won, n * unit), votes)
-
-
-def _too_weak(weighed: Weighed, rules: Rules) -> str:
-    """Why a pair falls short of what the rules ask for; empty when it does not."""
-    if rules.min_probability != "0.5" and weighed.exact < Fraction(rules.min_probability):
-        return f"probability below {rules.min_probability}"
-    if rules.min_agreement != "0" and weighed.agreement < Fraction(rules.min_agreement):
-        return f"agreement below {rules.min_agreement}"
-    return ""
 
 
 def source_of(kinds: set[AnnotatorKind]) -> Source:

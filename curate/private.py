@@ -1,8 +1,6 @@
 """Private data in text: addresses, numbers with their checksums, keys. What is found is never shown whole.
 
-A text is looked at through its image: one byte for each character, in which digits of every script,
-full-width letters and every kind of dash and space stand as their ASCII twins, and what nobody can
-see is left out. So １３９…, 139\u200b… and 139-… are the same number, and every pattern is one over bytes.
+A text is looked at through its image (curate/private_image.py), and every pattern is one over bytes.
 
 `scan` puts many texts together and lets only those near a pattern through, by a few passes over the
 bytes; `find` reads one text without that. Their answers are the same. What documents use as an
@@ -13,23 +11,18 @@ addresses whose letters are not ASCII.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from curate import private_checks as checks
+from curate.private_image import PROVINCE, image_of
 from curate.words import batches
 from data.parallel import in_order
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from curate.private_image import Places
 
-    Places = NDArray[np.int64]
-
-_OTHER, _PROVINCE, _MIDDLE_DOT, _UNMET, _UNSEEN = 0x80, 0x90, 0xB7, 0xFE, 0xFF  # bytes of the image beyond ASCII
-_PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _BATCH = 1 << 20
 
 
@@ -220,69 +213,6 @@ def masked(text: str, one: Found) -> str:
     return f"{one.kind} {text[one.begin : one.begin + 2]}… ({one.end - one.begin} characters)"
 
 
-def image_of(text: str) -> "tuple[bytes, Places | None]":
-    """The image of a text, and for each of its bytes the character it stands for (None: the same number)."""
-    if text.isascii():
-        return text.encode(), None
-    import numpy as np
-
-    table = _table()
-    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    image = table.image[points]
-    if (image == _UNMET).any():
-        table.learn(points[image == _UNMET])
-        image = table.image[points]
-    unseen = image == _UNSEEN
-    if not unseen.any():
-        return image.tobytes(), None
-    places = np.flatnonzero(~unseen)
-    return image[places].tobytes(), places
-
-
-class _Table:
-    """Code point to byte of the image, filled as code points are met."""
-
-    def __init__(self) -> None:
-        import numpy as np
-
-        self.image = np.full(0x110000, _UNMET, np.uint8)
-        self.image[:128] = np.arange(128)
-
-    def learn(self, points: Any) -> None:
-        """Find out about the code points not met before."""
-        import numpy as np
-
-        for point in np.unique(points).tolist():
-            self.image[point] = _byte(point)
-
-
-_known: _Table | None = None
-
-
-def _table() -> _Table:
-    global _known
-    _known = _known or _Table()
-    return _known
-
-
-def _byte(point: int) -> int:
-    """The byte that stands for a code point beyond ASCII."""
-    letter, category = chr(point), unicodedata.category(chr(point))
-    if category == "Nd":
-        return ord("0") + unicodedata.digit(letter)
-    if 0xFF01 <= point <= 0xFF5E:
-        return point - 0xFEE0
-    if category == "Pd" or letter == "−":
-        return ord("-")
-    if category == "Zs":
-        return ord(" ")
-    if category == "Cf" or 0xFE00 <= point <= 0xFE0F or 0xE0100 <= point <= 0xE01EF:
-        return _UNSEEN
-    if letter in _PROVINCES:
-        return _PROVINCE
-    return _MIDDLE_DOT if letter in "·•・‧" else _OTHER
-
-
 def _scan(image: bytes, places: "Places | None", which: list[int], sizes: list[int]) -> Iterator[Found]:
     """What is found in texts that lie one after another in an image, with one byte between."""
     import numpy as np
@@ -320,7 +250,7 @@ def _near(image: bytes, wide: bool) -> "dict[str, Places]":
         "header": np.fromiter((m.start() for m in re.finditer(rb"PRIVATE KEY", image)), np.int64),
     }
     if wide:
-        plates = np.flatnonzero(view[:-1] == _PROVINCE)
+        plates = np.flatnonzero(view[:-1] == PROVINCE)
         found["plate"] = plates[(view[plates + 1] - ord("A")) < 26]
     return found
 

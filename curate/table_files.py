@@ -8,11 +8,11 @@ second reading accepts is what counts: a file is never half from one reader, hal
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from curate.engine import add_rows, bad_file, pattern
+from curate.table_columns import Column, check_columns
 from data.errors import BadInput, NotThere, nearest
 from data.jsonl import MAX_LINE, open_bytes, read_lines
 
@@ -23,20 +23,6 @@ KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".
 _BATCH = 50_000  # rows handed to DuckDB at a time
 
 Refuse = Callable[[int, str], None]
-
-
-class Column(NamedTuple):
-    """A column to read: our field, its name in the file, and the flag that names another."""
-
-    field: str
-    name: str
-    flag: str
-    required: bool = True
-    """A row without it is rejected."""
-    optional: bool = False
-    """The file need not have it."""
-    empty: bool = False
-    """An empty text is a value, not a missing one."""
 
 
 def load_file(
@@ -89,51 +75,6 @@ def _kind(path: Path) -> str:
     return kind
 
 
-ALIKE = {
-    "unit": ("item", "task", "question", "example", "sample", "id", "task_id", "item_id", "unit_id", "单元", "题目"),
-    "annotator": ("worker", "coder", "rater", "judge", "user", "annotator_id", "worker_id", "标注者", "标注员"),
-    "value": ("label", "rating", "score", "answer", "class", "category", "vote", "值", "标签"),
-    "item_a": ("model_a", "a", "left", "first", "player_a"),
-    "item_b": ("model_b", "b", "right", "second", "player_b"),
-    "winner": ("result", "outcome", "preference", "choice", "label"),
-    "text": ("prompt", "content", "body", "文本"),
-}
-"""What others call our columns: named in the message where ours is not there."""
-
-
-def _check_columns(path: Path, there: Sequence[str], columns: Sequence[Column]) -> None:
-    lacking = [column for column in columns if column.name not in there and not column.optional]
-    if lacking and any("\udc80" <= letter <= "\udcff" for name in there for letter in name):
-        raise BadInput(f"{path}: its first line is not UTF-8; save the file as UTF-8")
-    if lacking:
-        names = ", ".join(f"'{column.name}'" for column in lacking)
-        has = ", ".join(there[:20]) or "none"
-        taken = {column.name for column in columns if column.name in there}
-        flags = []
-        for column in lacking:
-            close = _alike(column, [name for name in there if name not in taken])
-            taken |= {close} if close else set()
-            flags.append(f"{column.flag} {close or 'COLUMN'}")
-        close = "" if all(flag.endswith(" COLUMN") for flag in flags) else "did you mean "
-        comparisons = {"item_a", "item_b", "winner"} <= set(there) and "unit" in {c.field for c in lacking}
-        hint = "it holds comparisons: add --comparisons" if comparisons else f"{close}{' '.join(flags)}"
-        plural = "s" if len(lacking) > 1 else ""
-        raise BadInput(f"{path} has no column{plural} {names}; it has: {has}; {hint}{'?' if close else ''}")
-    for column in columns:
-        if there.count(column.name) > 1:
-            raise BadInput(f"{path} has two columns '{column.name}'; rename one")
-
-
-def _alike(column: Column, there: Sequence[str]) -> str | None:
-    """The column that is likely meant: the same but for case and a slip, or by another usual name."""
-    folded = {name.strip().casefold(): name for name in reversed(there)}
-    for word in (column.name, *ALIKE.get(column.field, ())):
-        if word.casefold() in folded:
-            return folded[word.casefold()]
-    close = get_close_matches(column.name.casefold(), list(folded), n=1)
-    return folded[close[0]] if close else None
-
-
 def _quoted(name: str) -> str:
     """A column name of a file as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
@@ -147,7 +88,7 @@ def _load_parquet(con: "Connection", raw: str, number: int, path: Path, columns:
         schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise BadInput(f"{path} is no Parquet file: {error}") from None
-    _check_columns(path, schema.names, columns)
+    check_columns(path, schema.names, columns)
     chosen = []
     for column in columns:
         if column.name not in schema.names:
@@ -201,7 +142,7 @@ def _load_csv(
 ) -> bool:
     """Read a clean file the fast way; False, and nothing kept, when anything in it is not as it should be."""
     delimiter, header = _delimiter(path, columns)
-    _check_columns(path, header, columns)
+    check_columns(path, header, columns)
     places = {c.field: f"c{header.index(c.name)}" for c in columns if c.name in header}
     chosen = [
         f"nullif({places[c.field]}, '') AS {c.field}" if c.field in places else f"NULL AS {c.field}" for c in columns
@@ -232,7 +173,7 @@ Row = tuple[int, list[str | None]]
 
 def _csv_rows(path: Path, columns: Sequence[Column], refuse: Refuse) -> Iterator[Row]:
     delimiter, header = _delimiter(path, columns)
-    _check_columns(path, header, columns)
+    check_columns(path, header, columns)
     places = [header.index(c.name) if c.name in header else None for c in columns]
     with _text(path) as file:
         reader = csv.reader(file, delimiter=delimiter)
@@ -278,7 +219,7 @@ def _json_rows(path: Path, columns: Sequence[Column], refuse: Refuse) -> Iterato
         yield line.number, [_word(v, c.empty) for v, c in zip(values, columns, strict=True)]
     if not first and not refused:
         raise BadInput(f"{path} is empty; each of its lines is to be an object")
-    _check_columns(path, [*first, *sorted(seen - set(first))], columns)
+    check_columns(path, [*first, *sorted(seen - set(first))], columns)
 
 
 def _word(value: Any, empty: bool) -> str | None:

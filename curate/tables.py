@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.engine import number_names
-from curate.table_files import Column, load_file
+from curate.table_columns import Column
+from curate.table_files import load_file
 from data.errors import BadInput, NotThere
 
 if TYPE_CHECKING:

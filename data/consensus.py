@@ -5,8 +5,8 @@ annotators by classes is ever held. Nothing here is random; neither the order of
 of threads changes a digit.
 """
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,7 @@ from data.parallel import in_order
 from data.vote_table import Floats, VoteTable, add_up, expect, vote_shares, vote_table
 
 Model = Literal["full", "one-coin"]
+Each = Callable[..., Iterator[Any]]  # a map over blocks, results in order
 
 _NEVER = 1e-300  # a probability of 0, where its logarithm is taken
 _PLAIN = 3  # steps before acceleration starts: the start alone must choose the hill
@@ -113,25 +114,34 @@ def dawid_skene(
         raise BadInput(f"dawid-skene: smoothing is {smoothing}; give a finite number of at least 0")
     votes = vote_table(item, annotator, label, count, classes, turned)
     with in_order(len(votes.blocks), threads) as each:
-
-        def passed(point: _Point) -> _Step:
-            cells, common = votes.by_cell(_log(point.confusion)), _log(point.prevalence)
-
-            def one(block: tuple[int, object]) -> tuple[Floats, Floats, float]:
-                posterior, likelihood = expect(block[1], cells, common)
-                return block[1].T @ posterior, posterior.sum(axis=0), likelihood  # type: ignore[attr-defined]
-
-            counts, mass, likelihood = add_up(iter(each(one, votes.blocks)))
-            prior = smoothing * _log_prior(point.confusion, model)
-            return _Step(_maximum(votes, counts, mass, smoothing, model), likelihood, likelihood + prior)
-
-        start = _start(votes, smoothing, model)
+        passed, start = _passing(votes, each, smoothing, model), _start(votes, smoothing, model)
         point, history, passes, converged = _climb(passed, start, tolerance, max_iterations, accelerate, told)
-        cells, common = votes.by_cell(_log(point.confusion)), _log(point.prevalence)
-        parts = list(each(lambda block: expect(block[1], cells, common), votes.blocks))
-    posterior = np.concatenate([p for p, _ in parts])
-    last = float(np.sum([likelihood for _, likelihood in parts]))
+        posterior, last = _posterior(votes, each, point)
     return DawidSkene(posterior, *point, last, [*history, last], converged, passes)
+
+
+def _passing(votes: VoteTable, each: Each, smoothing: float, model: Model) -> Callable[[_Point], _Step]:
+    """What makes one pass over the votes, from a point to the next."""
+
+    def passed(point: _Point) -> _Step:
+        cells, common = votes.by_cell(_log(point.confusion)), _log(point.prevalence)
+
+        def one(block: tuple[int, object]) -> tuple[Floats, Floats, float]:
+            posterior, likelihood = expect(block[1], cells, common)
+            return block[1].T @ posterior, posterior.sum(axis=0), likelihood  # type: ignore[attr-defined]
+
+        counts, mass, likelihood = add_up(iter(each(one, votes.blocks)))
+        prior = smoothing * _log_prior(point.confusion, model)
+        return _Step(_maximum(votes, counts, mass, smoothing, model), likelihood, likelihood + prior)
+
+    return passed
+
+
+def _posterior(votes: VoteTable, each: Each, point: _Point) -> tuple[Floats, float]:
+    """The items' classes as expected at the point, and its log-likelihood."""
+    cells, common = votes.by_cell(_log(point.confusion)), _log(point.prevalence)
+    parts = list(each(lambda block: expect(block[1], cells, common), votes.blocks))
+    return np.concatenate([p for p, _ in parts]), float(np.sum([likelihood for _, likelihood in parts]))
 
 
 def _climb(

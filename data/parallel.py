@@ -11,6 +11,15 @@ from typing import Any
 from data.errors import BadInput
 
 
+def how_many(threads: int | None) -> int:
+    """As many threads as were asked for, or one for each core that may be used; BadInput below 1."""
+    if threads is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads < 1:
+        raise BadInput(f"--threads: {threads} is below 1")
+    return threads
+
+
 @contextmanager
 def in_order(jobs: int, threads: int | None = None) -> Iterator[Callable[..., Iterator[Any]]]:
     """A `map` whose results come in order, on as many threads as there are cores or as asked for.
@@ -21,10 +30,7 @@ def in_order(jobs: int, threads: int | None = None) -> Iterator[Callable[..., It
     Raises:
         BadInput: fewer than one thread is asked for.
     """
-    if threads is not None and threads < 1:
-        raise BadInput(f"--threads: {threads} is below 1")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = min(jobs, threads or cores)
+    wanted = min(jobs, how_many(threads))
     if wanted < 2:
         yield map
         return

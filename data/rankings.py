@@ -97,24 +97,7 @@ def plackett_luce(
     parts = {int(n): _sorted_choices(rows, many, int(n), kinds) for n in np.unique(many)}
     where = {n: np.flatnonzero(many == n) for n in parts}
     times = {n: often[where[n]] for n in parts}
-    theta = {n: np.zeros((len(where[n]), n)) for n in parts}
-    tie = np.zeros(len(kinds))
-    steps, converged = 0, False
-    bent = _bent(parts, times, theta, tie, prior)
-    while steps < max_iterations and not converged:
-        steps += 1
-        move, turn = _newton(bent, times, theta, tie)
-        length = 1.0
-        value = bent.value
-        while True:
-            trial = {n: theta[n] + length * move[n] for n in theta}
-            bent = _bent(parts, times, trial, tie + length * turn, prior)
-            if bent.value >= value - 1e-12 * (1 + abs(value)) or length < 1e-6:
-                break
-            length /= 2
-        theta, tie = trial, tie + length * turn
-        far = max([float(np.abs(m).max(initial=0.0)) for m in move.values()] + [float(np.abs(turn).max(initial=0.0))])
-        converged = far * length < tolerance
+    theta, tie, bent, steps, converged = _climb(parts, times, len(kinds), prior, tolerance, max_iterations)
     begin = np.concatenate([[0], np.cumsum(many)])
     strength, error = np.zeros(begin[-1]), np.zeros(begin[-1])
     for n, places in where.items():
@@ -189,6 +172,39 @@ def _bent(
             tie_gradient = tie_gradient + np.einsum("p,pt->t", times[n][places], slope[:, n:])
             tie_curvature = tie_curvature + np.einsum("p,ptu->tu", times[n][places], bend[:, n:, n:])
     return _Bent(value + likelihood, likelihood, gradient, curvature, mixed, tie_gradient, tie_curvature)
+
+
+def _climb(
+    parts: dict[int, list[_Choices]],
+    times: dict[int, Floats],
+    kinds: int,
+    prior: float,
+    tolerance: float,
+    max_iterations: int,
+) -> tuple[dict[int, Floats], Floats, _Bent, int, bool]:
+    """The log-strengths and `kinds` tie parameters where Newton's steps end, what is true there, the steps, converged.
+
+    A step that would lower the posterior is halved until it does not.
+    """
+    theta = {n: np.zeros((len(times[n]), n)) for n in parts}
+    tie = np.zeros(kinds)
+    steps, converged = 0, False
+    bent = _bent(parts, times, theta, tie, prior)
+    while steps < max_iterations and not converged:
+        steps += 1
+        move, turn = _newton(bent, times, theta, tie)
+        length = 1.0
+        value = bent.value
+        while True:
+            trial = {n: theta[n] + length * move[n] for n in theta}
+            bent = _bent(parts, times, trial, tie + length * turn, prior)
+            if bent.value >= value - 1e-12 * (1 + abs(value)) or length < 1e-6:
+                break
+            length /= 2
+        theta, tie = trial, tie + length * turn
+        far = max([float(np.abs(m).max(initial=0.0)) for m in move.values()] + [float(np.abs(turn).max(initial=0.0))])
+        converged = far * length < tolerance
+    return theta, tie, bent, steps, converged
 
 
 def _newton(

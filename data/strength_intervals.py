@@ -107,7 +107,13 @@ def bootstrap_strengths(
     batches = range(-(-rounds // _ROUNDS))
     with in_order(len(batches), threads) as each:
         parts = list(each(solve, batches))
-    draws = np.concatenate([part for part, _ in parts])
+    draws, turns = (np.concatenate(found) for found in zip(*parts, strict=True))
+    return _intervals(whole, draws, turns, confidence)
+
+
+def _intervals(whole: Strengths, draws: Floats, turns: Floats, confidence: float) -> StrengthIntervals:
+    """The intervals that the rounds' strengths (rounds x items) and order parameters (rounds) give."""
+    rounds = len(draws)
     known = np.isfinite(draws).all(axis=1)
     undefined = int(rounds - known.sum())
     if undefined * 2 > rounds or rounds - undefined < 2:
@@ -117,7 +123,7 @@ def bootstrap_strengths(
     low, high = whole.strength - half, whole.strength + half
     sides: tuple[float | None, float | None] = (None, None)
     if whole.order is not None:
-        wide = reach * float(np.concatenate([part for _, part in parts])[known].std(ddof=1))
+        wide = reach * float(turns[known].std(ddof=1))
         sides = whole.order - wide, whole.order + wide
     return StrengthIntervals(whole, low, high, draws, undefined, *sides)
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from data.records import Judgment, Task
-from datagen.judging import Ask, Heard
+from datagen.hearing import Heard
+from datagen.judging import Ask
 from datagen.softlabel import Clamp, average, both_orders, complement
 
 

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from data.formats.rows import Reject
     from data.records import Task
     from datagen.client import Client
-    from datagen.judging import Ask, Heard, Settings
+    from datagen.hearing import Heard
+    from datagen.judging import Ask, Settings
 
     Said = list[tuple[Ask, Heard]]
 
@@ -216,7 +217,8 @@ async def _ask_all(
     client: "Client", tasks: "Sequence[Task]", asks: "Sequence[Ask]", how: "Settings"
 ) -> "tuple[Said, bool]":
     """Every verdict in the order of the asks, and whether the budget ended before the last."""
-    from datagen.judging import hear, request_of, told_by
+    from datagen.hearing import hear
+    from datagen.judging import request_of, told_by
 
     flags: dict[int, str] = {}
     said: Said = []

@@ -8,8 +8,9 @@ from data.folder import Folder
 from data.formats.rows import Reject
 from data.records import Task, canonical
 from datagen.averages import Comparison, comparisons, leaning, unsure
+from datagen.hearing import Heard
 from datagen.human_share import chosen
-from datagen.judging import Ask, Heard, Settings, annotator_of, identical, template_of, told_by
+from datagen.judging import Ask, Settings, annotator_of, identical, template_of, told_by
 
 
 class Judged(NamedTuple):

@@ -1,8 +1,8 @@
-"""Asking a model which answer is better: what is asked of each task, in which words, and what came of it.
+"""Asking a model which answer is better: what is asked of each task, and in which words.
 
-Pure functions: an Ask becomes a Request, an Answer becomes a Heard. The judged texts stand between marks made
-from a hash of those texts, so that no text can hold its own mark, and what the eye cannot see in them is
-written out. Which principle is asked by, and which answer stands first, is drawn from the seed and the
+Pure functions: an Ask becomes a Request; what its Answer says is read in datagen/hearing.py. The judged texts stand
+between marks made from a hash of those texts, so that no text can hold its own mark, and what the eye cannot see in
+them is written out. Which principle is asked by, and which answer stands first, is drawn from the seed and the
 answers' ids alone, so neither the order of tasks nor what else is judged changes it.
 """
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.formats.rows import Row
-from data.records import LETTERS, Criterion, Judgment, Kind, Message, Response, Task, content_id, digest
+from data.records import LETTERS, Criterion, Kind, Message, Response, Task, content_id, digest
 from data.text import base_language, script_language, visible
 from datagen.constitution import Constitution, Drawn, draw, in_language
 from datagen.flips import tells_judge
-from datagen.request import Answer, Request
-from datagen.softlabel import Clamp, soft_label
+from datagen.request import Request
+from datagen.softlabel import Clamp
 from datagen.templates import Template, find
-from datagen.verdicts import NoVerdict, Verdict, ratings_schema, read_choice, read_ratings
+from datagen.verdicts import ratings_schema
 
 STAGE = "judge"
 DEFAULT = "default"  # the principle's name where no constitution is given: the template's own question
@@ -61,15 +61,6 @@ class Ask(NamedTuple):
     sample: int
     turned: bool
     """The second of both orders."""
-
-
-class Heard(NamedTuple):
-    """What came of one Ask: a judgment and the line that proves it, or a named reason why there is none."""
-
-    judgment: Judgment | None
-    line: dict[str, Any]
-    """For audit/verdicts.jsonl, and with `fault` and `detail` for audit/rejected.jsonl."""
-    fault: str | None = None
 
 
 def task_of(row: Row, project: str, kind: Kind | None, criteria: Sequence[Criterion]) -> Task:
@@ -267,64 +258,3 @@ def told_by(task: Task) -> list[dict[str, str]]:
         for m in r.messages
         for told in tells_judge(m.content)
     ]
-
-
-def hear(task: Task, ask: Ask, answer: Answer, how: Settings, comment: str = "") -> Heard:
-    """What an answer to an Ask says; `comment` goes into the judgment."""
-    line: dict[str, Any] = {
-        **{"task": task.id, "key": answer.key, "shown": [task.responses[n].id for n in ask.shown]},
-        **{"principle": ask.principle, "sample": ask.sample, "order": 2 if ask.turned else 1},
-        **{"text": answer.text, "model": answer.model},
-    }
-    if answer.fault:
-        return Heard(None, line | {"detail": answer.detail}, answer.fault)
-    said = _ratings(task, ask, answer) if task.kind == "rating" else _choice(answer, how)
-    if isinstance(said, NoVerdict):
-        return Heard(None, line | {"detail": said.detail}, said.fault)
-    fields, proof = said
-    judgment = Judgment.make(
-        task_id=task.id,
-        annotator=annotator_of(task, how),
-        annotator_kind="model",
-        shown=line["shown"],
-        comment=comment,
-        token=answer.key or None,
-        model=answer.model or how.model,
-        principle=ask.principle if task.kind != "rating" else None,
-        sample_index=ask.sample,
-        **fields,
-    )
-    return Heard(judgment, line | proof | {"judgment": judgment.id})
-
-
-def _ratings(task: Task, ask: Ask, answer: Answer) -> tuple[dict[str, Any], dict[str, Any]] | NoVerdict:
-    letters = LETTERS[: len(ask.shown)]
-    read = read_ratings(answer.value, letters, task.criteria)
-    if isinstance(read, NoVerdict):
-        return read
-    ratings = {task.responses[n].id: read[letter] for letter, n in zip(letters, ask.shown, strict=True)}
-    return {"ratings": ratings}, {"ratings": ratings}
-
-
-def _choice(answer: Answer, how: Settings) -> tuple[dict[str, Any], dict[str, Any]] | NoVerdict:
-    """The judgment's choice and probability, and for the proof the probability before it was clamped.
-
-    A label from the text alone is hard, 1 or 0: it gets a probability only where it is clamped, and else the
-    choice says it all. A tie is a choice without a probability.
-    """
-    verdict: Verdict | NoVerdict = read_choice(answer.text, how.reasoned)
-    if isinstance(verdict, NoVerdict):
-        return verdict
-    if verdict.choice == "tie" or verdict.at is None:
-        return {"choice": "tie"}, {"choice": "tie", "how": "text"}
-    soft = soft_label(answer.logprobs, answer.text, verdict.at)
-    if soft is None:
-        raw = 1.0 if verdict.choice == "A" else 0.0
-        proof: dict[str, Any] = {"choice": verdict.choice, "how": "text", "before_clamp": raw}
-        if how.clamp is None:
-            return {"choice": verdict.choice}, proof
-        return {"choice": verdict.choice, "probability": how.clamp(raw)}, proof | {"probability": how.clamp(raw)}
-    p = how.clamp(soft.probability) if how.clamp else soft.probability
-    proof = {"choice": verdict.choice, "how": "logprobs", "before_clamp": soft.probability, "probability": p}
-    proof |= {"seen": soft.seen} | ({"missing": soft.missing} if soft.missing else {})
-    return {"choice": verdict.choice, "probability": p}, proof

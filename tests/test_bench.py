@@ -13,6 +13,7 @@ from made import add, answer, load, project_id, rows
 
 from annotate import answers, assign
 from bench import annotators, browsers, closed_loop, kill, next_task, overlap
+from bench.overlap_clients import Told
 from data.store import Store, open_store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,7 +59,7 @@ def done(tmp_path: Path) -> Any:
 
 def wrong(store: Store, judgment: str) -> set[str]:
     """What the three checks say is wrong."""
-    told = overlap.Told(Counter(), {judgment: "counted"}, {})
+    told = Told(Counter(), {judgment: "counted"}, {})
     all_three = overlap.check(store, [told], overlap=1) | kill.check(store, {judgment: "counted"})
     all_three |= annotators.wrongs(store, {judgment: "counted"})
     return {name for name, value in all_three.items() if value}

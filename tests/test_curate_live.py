@@ -24,6 +24,7 @@ from test_lead import CRITERIA, act
 from annotate import answers, assign, projects
 from curate import bias, people, votes
 from curate.agree import Question, agree
+from curate.audit_sources import from_snapshot
 from curate.ballot_columns import WHOLE, columns
 from curate.casting import Ballots, ballots, cast_ballots
 from curate.engine import engine
@@ -34,7 +35,6 @@ from curate.live_reading import read_all, read_since
 from curate.live_run import WORD_MS, Kept, keep, look, once
 from curate.live_run import projects as known_projects
 from curate.live_state import State, change, said_of
-from curate.material import from_snapshot
 from curate.observed import observe_snapshot, settle_repeats
 from curate.retracted import write_retractions
 from curate.skill import judge_pairs, person_row

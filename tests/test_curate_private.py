@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.private import KINDS, NAMES, find, image_of, masked, redact, scan
+from curate.private import KINDS, NAMES, find, masked, redact, scan
 from curate.private_checks import luhn
+from curate.private_image import image_of
 
 FOUND = [
     ("邮箱zhang.san@qq.com请联系", "email", "zhang.san@qq.com"),

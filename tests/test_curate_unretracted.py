@@ -149,8 +149,8 @@ def test_a_retracted_response_leaves_rankings_and_the_others_are_still_compared(
 
 
 def test_an_audit_and_a_deduplication_of_a_snapshot_leave_it_out_too(people: dict[str, str], tmp_path: Path) -> None:
+    from curate.audit_sources import from_snapshot
     from curate.dedup import main as dedup
-    from curate.material import from_snapshot
     from curate.snapshot import main as snapshot
 
     url = store_of(tmp_path / "whole")

@@ -20,8 +20,9 @@ from data.store import open_store
 from datagen.averages import comparisons, leaning, unsure
 from datagen.constitution import Constitution, Principle
 from datagen.flips import HIDDEN, KINDS, flips, tells_judge
+from datagen.hearing import Heard, hear
 from datagen.human_share import chosen
-from datagen.judging import Ask, Heard, Settings, annotator_of, asks_of, hear, mark_for, request_of, response_text
+from datagen.judging import Ask, Settings, annotator_of, asks_of, mark_for, request_of, response_text
 from datagen.request import Answer
 from datagen.softlabel import Clamp
 from datagen.verdicts import BOTH_NAMED, NO_VERDICT, NoVerdict, Verdict, ratings_schema, read_choice, read_ratings

@@ -379,7 +379,7 @@ def test_the_order_of_input_and_the_threads_change_no_digest(
     ):
         url = f"sqlite:///{tmp_path}/{name}.db"
         numbers = iter(range(100))  # a person's id is drawn when they first come; here in one order everywhere
-        monkeypatch.setattr("annotate.intake.secrets.token_hex", lambda _, numbers=numbers: f"{next(numbers):016x}")
+        monkeypatch.setattr("annotate.imported.secrets.token_hex", lambda _, numbers=numbers: f"{next(numbers):016x}")
         load(url, [known, *given])
         monkeypatch.setattr(curate.exporting, "THREADS", threads)
         assert export(url, tmp_path / name, *EVERY, "--format", format) == 0

@@ -1,4 +1,4 @@
-"""The house rules of imports: rooms, doors, commands and names, read from the source of every module.
+"""The house rules: rooms, doors, commands, names and sizes, read from the source of every module.
 
 `faults(root)` walks a tree and names what breaks a rule; the first tests hold the real tree to it, the
 rest plant each fault in a small tree and expect it to be named. That the README's file tree names every
@@ -28,6 +28,13 @@ DOORS = {
     "psycopg": (r"data\.(store\w*|schema|migrations)$", 99),
     **dict.fromkeys(TRAINING, (r"train\.", 99)),
 }
+LONGEST = 60  # lines of a function, from its def to its end
+LARGEST = 320  # lines of a file
+LARGER = {
+    "data.records": "the records are the contract, and are read as one",
+    "data.sample.simulate": "one story told once: the judged project, the same bytes for the same seed",
+}
+"""Modules that may be larger, each with its reason."""
 DUMPING_GROUNDS = ("utils", "util", "helpers", "helper", "common", "misc")
 HEAVY = (
     *TRAINING,
@@ -45,6 +52,7 @@ HEAVY = (
 
 class Module(NamedTuple):
     name: str
+    lines: int
     tree: ast.Module
     imports: set[str]  # full dotted names, whatever function they stand in
     types_only: set[str]  # imported under `if TYPE_CHECKING:` alone
@@ -76,13 +84,14 @@ def imported(node: ast.AST, package: str) -> Iterator[str]:
         yield from (str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant))
 
 
-def modules(root: Path) -> dict[str, Module]:
+def modules(root: Path, rooms: tuple[str, ...] = ROOMS) -> dict[str, Module]:
     found = {}
-    for path in sorted(p for room in ROOMS for p in (root / room).rglob("*.py")):
+    for path in sorted(p for room in rooms for p in (root / room).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
         package = ".".join(parts[:-1])
         name = package if parts[-1] == "__init__" else ".".join(parts)
-        tree = ast.parse(path.read_text("utf-8"))
+        source = path.read_text("utf-8")
+        tree = ast.parse(source)
         for_types = {
             id(inner)
             for node in ast.walk(tree)
@@ -94,7 +103,7 @@ def modules(root: Path) -> dict[str, Module]:
         typed: set[str] = set()
         for node in ast.walk(tree):
             (typed if id(node) in for_types else real).update(imported(node, package))
-        found[name] = Module(name, tree, real, typed - real)
+        found[name] = Module(name, source.count("\n"), tree, real, typed - real)
     return found
 
 
@@ -157,6 +166,24 @@ def faults(root: Path) -> list[str]:
     return found
 
 
+def too_long(root: Path) -> list[str]:
+    """Functions and files of the rooms and the tour beyond their size, one line each; and reasons nobody needs."""
+    tree = modules(root, (*ROOMS, "tour"))
+    found = [
+        f"{module.name}.{node.name} has {lines} lines: a function has at most {LONGEST}"
+        for module in tree.values()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > LONGEST
+    ]
+    for module in tree.values():
+        if module.lines > LARGEST and module.name not in LARGER:
+            found.append(f"{module.name} has {module.lines} lines: a file has at most {LARGEST}, or a reason in LARGER")
+        elif module.lines <= LARGEST and module.name in LARGER:
+            found.append(f"{module.name} has {module.lines} lines: it needs no reason in LARGER")
+    return found
+
+
 RUN = """
 import runpy, sys
 name, vendors = sys.argv[1], sys.argv[2].split(",")
@@ -194,6 +221,11 @@ def test_the_tree_keeps_the_house_rules() -> None:
     assert COMMANDS
     broken = faults(ROOT)
     assert not broken, "\n" + "\n".join(broken)
+
+
+def test_functions_and_files_keep_to_their_size() -> None:
+    found = too_long(ROOT)
+    assert not found, "\n" + "\n".join(found)
 
 
 def test_importing_a_room_imports_no_heavy_vendor() -> None:
@@ -296,6 +328,22 @@ def test_a_good_tree_has_no_fault(tmp_path: Path) -> None:
 def test_a_planted_fault_is_named(tmp_path: Path, files: dict[str, str], fault: str) -> None:
     found = faults(plant(tmp_path, **{**GOOD, **files}))
     assert any(line.startswith(fault) for line in found), found
+
+
+def test_what_grows_beyond_its_size_is_named(tmp_path: Path) -> None:
+    def of(lines: int, head: str) -> str:
+        return head + "    x = 1\n" * (lines - 1)
+
+    whole = of(LONGEST, "def just():\n") + "# room\n" * (LARGEST - LONGEST)
+    within = "class A:\n    async def method(self):\n" + "        y = 1\n" * LONGEST
+    plant(tmp_path, curate__whole=whole, curate__larger=whole + "# one more\n", data__records="x = 1\n")
+    plant(tmp_path, train__long=within, tour__stages=of(LONGEST + 1, "def stage():\n"))
+    assert too_long(tmp_path) == [
+        "tour.stages.stage has 61 lines: a function has at most 60",
+        "train.long.method has 61 lines: a function has at most 60",
+        "curate.larger has 321 lines: a file has at most 320, or a reason in LARGER",
+        "data.records has 1 lines: it needs no reason in LARGER",
+    ]
 
 
 def test_a_heavy_import_on_the_way_to_help_is_caught(tmp_path: Path) -> None:

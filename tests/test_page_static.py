@@ -10,8 +10,8 @@ from typing import get_args
 
 import pytest
 
+from annotate.bodies import SkipReason
 from annotate.head import CSP, PAGE, asset, head_start, page_hash
-from annotate.routes import SkipReason
 from annotate.signin_page import WORDS, join_html, signin_html
 from data.records import Flag, Verdict
 
