@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.figures import folder, report, spread
+from bench.figures import folder, parsed, report, spread
 
 WHY = {
     "adapter": "two more small products in every layer with an adapter",
@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     p.add_argument("--rounds", type=int, default=5, help="times each is measured; the median counts (5)")
     p.add_argument("--singles", type=int, default=20, help="prompts answered alone, for latency (20)")
     p.add_argument("--texts", type=int, default=40, help="held-out texts (40)")
-    return p.parse_args()
+    return parsed(p)
 
 
 def _threads(n: int) -> None:
