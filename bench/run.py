@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,14 +79,14 @@ def run(command: list[str], results: Path, limit: float | None) -> int | None:
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C to a child and all it started, so that they clean up; killed where that does not help in 20 seconds."""
-    for sign, patience in ((signal.SIGINT, 20), (signal.SIGKILL, None)):
-        os.killpg(child.pid, sign)
-        try:
-            child.wait(patience)
-            return
-        except subprocess.TimeoutExpired:
-            continue
+    """Ctrl-C to a child and all it started, so that they clean up; what is left after 20 seconds is killed."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(20)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def measure(entry: Entry, full: bool, limit: float | None) -> Ran:

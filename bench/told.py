@@ -74,7 +74,7 @@ same run, above 1 where ours is the better one; a dash where there is no peer, o
 )
 CHINESE = Words(
     "docs/benchmarks.zh.md",
-    "基准测量",
+    "测量结果",
     """由 `python -m bench.told` 根据 `bench/results/` 中的文件写成；`make bench` 在 30 分钟内测量短形式并重写本页。
 结果一栏是测量程序打印的原文。比值相对于同场运行的对手，大于 1 表示我们更好；没有对手或未安装对手
 （`python -m bench.peers all`）时为短横。最小、中位、最大取自一次运行中的重复值，单位见键名（`_ms` 为毫秒；
