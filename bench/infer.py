@@ -154,7 +154,7 @@ def _measure(name: str, place: Path, run: str, args: argparse.Namespace, device:
     return {
         "prefill_tokens_a_second": round(args.batch * args.prompt / first),
         "decode_tokens_a_second": round((wholes[0][1] - args.batch) / max(decode, 1e-9)),
-        "one_prompt_ms": {"median": alone["p50"], "p95": alone["p95"]},
+        "one_prompt_ms": {"min": alone["min"], "median": alone["p50"], "p95": alone["p95"], "max": alone["max"]},
         "disk_bytes": _disk(place, reference.base if name == "adapter" else None),
         "memory_bytes": sum(t.numel() * t.element_size() for t in _tensors(model)),
         "perplexity": round(2.718281828459045 ** (like.loss or 0.0), 4),

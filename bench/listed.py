@@ -157,6 +157,7 @@ ENTRIES = (
         "一个模型的各种形式：适配器、合并、LLM.int8、NF4：每秒词元、大小、一致率",
         "merged agrees at ≥ 99.5% of tokens",
         "合并后 ≥ 99.5% 的词元一致",
+        times=("forms.adapter.one_prompt_ms", "forms.merged_float32.one_prompt_ms", "forms.nf4.one_prompt_ms"),
     ),
     Entry(
         *("startup", "annotate", "startup --repeats 3", "startup", 50),

@@ -54,7 +54,8 @@ under 30 minutes and writes this page anew. Figures stand as the measurements pr
 same run, above 1 where ours is the better one; a dash where there is no peer, or none was installed
 (`python -m bench.peers all`). Least, median and greatest are of what one run repeated, in the unit of the key
 (`_ms` milliseconds; a dash in a place that an older result does not keep). How each is measured:
-[Measurements](../bench/README.md).""",
+[Measurements](../bench/README.md).
+中文版：[benchmarks.zh.md](benchmarks.zh.md)""",
     {
         "annotate": "Asking people (`annotate/`)",
         "datagen": "Asking models (`datagen/`)",
@@ -79,7 +80,8 @@ CHINESE = Words(
 结果一栏是测量程序打印的原文。比值相对于同场运行的对手，大于 1 表示我们更好；没有对手或未安装对手
 （`python -m bench.peers all`）时为短横。最小、中位、最大取自一次运行中的重复值，单位见键名（`_ms` 为毫秒；
 较早的结果没有保留之处为短横）。如何测量：
-[测量](../bench/README.md)。""",
+[测量](../bench/README.md)。
+English: [benchmarks.md](benchmarks.md)""",
     {
         "annotate": "问人（`annotate/`）",
         "datagen": "问模型（`datagen/`）",
