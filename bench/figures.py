@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bench.listed import ENTRIES
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(os.environ.get("CONCORD_BENCH_RESULTS") or Path(__file__).parent / "results")
 
@@ -26,6 +28,7 @@ VERSIONED = (
 """Packages whose version can move a figure, peers that live in our own environment among them."""
 _BEGAN, _LOAD = time.monotonic(), os.getloadavg()[0]  # a measurement imports this module before it measures
 _SIZES: dict[str, Any] = {}  # every flag's value, as `parsed` read them
+_SMALLER: list[str] = []  # the flags among them with less than their default
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -33,7 +36,25 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     read = parser.parse_args()
     _SIZES.clear()
     _SIZES.update({name: _plain(value) for name, value in vars(read).items() if value is not None})
+    _SMALLER[:] = [
+        name for name, value in vars(read).items() if name != "seed" and _less(value, parser.get_default(name))
+    ]
     return read
+
+
+def _less(value: Any, usual: Any) -> bool:
+    """Whether a size is below its default: a smaller number, a shorter list."""
+    if isinstance(value, list) and isinstance(usual, list):
+        return len(value) < len(usual)
+    return isinstance(value, (int, float)) and isinstance(usual, (int, float)) and value < usual
+
+
+def kept_in() -> Path:
+    """The folder for this run's result: a smaller one than the full forms never replaces a figure that is quoted."""
+    module = sys.modules["__main__"].__spec__
+    words = " ".join([module.name.removeprefix("bench.") if module else "", *sys.argv[1:]])
+    full = not _SMALLER or words in {entry.full for entry in ENTRIES}
+    return RESULTS if full or os.environ.get("CONCORD_BENCH_RESULTS") else RESULTS / "short"
 
 
 def _plain(value: Any) -> Any:
@@ -87,7 +108,7 @@ def machine() -> dict[str, Any]:
 
 
 def report(name: str, figure: str, against: str, details: dict[str, Any], ok: bool | None = None) -> int:
-    """Print a figure, what it was compared with and the machine; keep all of it in results/NAME.json.
+    """Print a figure, what it was compared with and the machine; keep all of it in NAME.json under `kept_in`.
 
     Args:
         figure: the figure in words.
@@ -99,8 +120,9 @@ def report(name: str, figure: str, against: str, details: dict[str, Any], ok: bo
     """
     here = machine()
     kept = {"name": name, "figure": figure, "against": against, "ok": ok, "machine": here, "run": run_of(), **details}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    place = kept_in()
+    place.mkdir(parents=True, exist_ok=True)
+    (place / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", "utf-8")
     print(f"{name}: {figure}")
     print(f"  against: {against}")
     print(f"  machine: {here['cores']} cores, {here['processor']}, Python {here['python']}")

@@ -132,6 +132,20 @@ def test_a_result_says_how_it_was_had_and_hides_folders_and_passwords(
     assert "/home" not in text
 
 
+@pytest.mark.parametrize(("words", "place"), [([], ""), (["--tasks", "9"], ""), (["--tasks", "4"], "short")])
+def test_a_run_smaller_than_the_full_form_is_kept_apart(
+    words: list[str], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CONCORD_BENCH_RESULTS", raising=False)
+    monkeypatch.setattr(figures, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["m", *words])
+    flags = argparse.ArgumentParser()
+    flags.add_argument("--tasks", type=int, default=5)
+    figures.parsed(flags)
+    figures.report("a", "figure", "against", {})
+    assert (tmp_path / place / "a.json").exists()
+
+
 def test_least_median_and_greatest_of_repeated_runs() -> None:
     assert figures.min_median_max([3.0, 1.0, 2.0, 10.0]) == {"min": 1.0, "median": 2.5, "max": 10.0, "n": 4}
 
