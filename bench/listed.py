@@ -47,7 +47,7 @@ ENTRIES = (
         "多人同时不停顿地取题与提交；同场比较 Label Studio 与 Potato",
         "4 × the better of the two; 0 failed",
         "两者中较好者的 4 倍；0 次失败",
-        ratios=(("Label Studio, Potato", "compared.*.times"),),
+        ratios=(("the better rival", "compared.*.times"),),
         peers="closed_loop",
     ),
     Entry(
@@ -164,7 +164,7 @@ ENTRIES = (
         "from the command to the page with 50,000 tasks, against importing Gradio alone",
         "从命令到页面（已载入 50,000 题），与单独导入 Gradio 比较",
         *("< 2 s more", "只多 < 2 秒"),
-        ratios=(("import gradio", "import_gradio_s / until_page_s"),),
+        ratios=(("import Gradio", "import_gradio_s / until_page_s"),),
         times=("seconds_each.page", "seconds_each.gradio"),
     ),
     Entry(

@@ -46,6 +46,17 @@ class Words(NamedTuple):
     seconds: str
 
 
+PEERS_ZH = {
+    "the better rival": "两个对手中较好的",
+    "TRL, prompts shared": "TRL（共享提示）",
+    "aiohttp, 0 ms": "aiohttp，0 毫秒",
+    "aiohttp, 200 ms": "aiohttp，200 毫秒",
+    "default, 0 ms": "默认传输，0 毫秒",
+    "default, 200 ms": "默认传输，200 毫秒",
+    "import Gradio": "导入 Gradio",
+    "majority": "多数票",
+}
+"""What a ratio is to, where it is no name."""
 ENGLISH = Words(
     "docs/benchmarks.md",
     "Benchmarks",
@@ -124,7 +135,7 @@ def number(value: Any) -> str:
     return f"{value:.3g}"
 
 
-def ratios(entry: Entry, found: dict[str, Any]) -> str:
+def ratios(entry: Entry, found: dict[str, Any], words: Words) -> str:
     """The entry's ratios that the result has."""
     told = []
     for peer, path in entry.ratios:
@@ -133,7 +144,8 @@ def ratios(entry: Entry, found: dict[str, Any]) -> str:
         if value is None or not divisor:
             continue
         values = value if isinstance(value, list) else [value / divisor]
-        told.append(f"{peer}: {', '.join(map(number, values))} ×")
+        named = PEERS_ZH.get(peer, peer) if words is CHINESE else peer
+        told.append(f"{named}: {', '.join(map(number, values))} ×")
     return "; ".join(told)
 
 
@@ -184,7 +196,7 @@ def row(entry: Entry, found: dict[str, Any] | None, form: str, words: Words) -> 
     when = f"{form}, {run.get('date', words.unknown)}"
     if run:
         when += f"; {number(run['seconds'])} {words.seconds}, {words.load} {run['load']['start']}–{run['load']['end']}"
-    middle = (sizes(found), found["figure"], reach, ratios(entry, found), times(entry, found), when)
+    middle = (sizes(found), found["figure"], reach, ratios(entry, found, words), times(entry, found), when)
     return f"{start}| {' | '.join(map(cell, middle))} |"
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from bench import figures, peers, run, told
 from bench.listed import ENTRIES, Entry
+from data.version import version
 
 ROOT = Path(__file__).resolve().parent.parent
 LISTED = {entry.name: entry for entry in ENTRIES}
@@ -128,6 +129,7 @@ def test_a_result_says_how_it_was_had_and_hides_folders_and_passwords(
     assert ran["sizes"] == {"store": "postgresql://…", "out": "…/x", "tasks": 7}
     assert {"date", "command", "versions", "load", "seconds"} <= set(ran)
     assert ran["versions"]["duckdb"]
+    assert ran["versions"]["concord-preferences"] == version()
     assert "word" not in text
     assert "/home" not in text
 
