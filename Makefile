@@ -28,8 +28,8 @@ lint: .venv/.test ## format, lint and types, without changing a file
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m mypy
 
-bench: .venv/.test ## measure the figures the README gives (some minutes)
-	@$(VENV_PYTHON) bench/run.py $(ARGS)
+bench: .venv/.test ## measure in under 30 minutes and write docs/benchmarks.md (ARGS=NAME, --full, "--minutes 10")
+	@$(VENV_PYTHON) -m bench.run $(ARGS)
 
 docs: .venv/.docs ## the documentation as a site, in workspace/site; a link that leads nowhere is an error
 	@NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --site-dir "$(abspath $(WORKSPACE))/site"

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.figures import report
+from bench import peers
+from bench.figures import parsed, report
 from data.consensus import dawid_skene
 from data.strength_intervals import bootstrap_strengths
 
@@ -137,8 +138,12 @@ def main() -> int:
     args.add_argument("--comparisons", type=int, default=1_000_000)
     args.add_argument("--rounds", type=int, default=1000)
     args.add_argument("--peer-rounds", type=int, default=20, help="of the logistic regression")
-    args.add_argument("--peers", metavar="PYTHON", help="of an environment with crowd-kit and scikit-learn")
-    asked = args.parse_args()
+    args.add_argument(
+        "--peers",
+        metavar="PYTHON",
+        help="of an environment with crowd-kit and scikit-learn (default: that of bench.peers aggregate)",
+    )
+    asked = parsed(args)
     load = os.getloadavg()[0]
     people = max(100, asked.votes // 10_000)
     usual = consensus(crowd(asked.votes, 5, 0.7, people, 0), 5)
@@ -146,6 +151,7 @@ def main() -> int:
     hard = consensus(crowd(asked.votes, 2, 0.6, people, 1), 2)
     made = battles(asked.comparisons, 100, 2)
     ranked = strengths(made, asked.rounds)
+    asked.peers = asked.peers or peers.python_of("aggregate")
     beside = beside_peers(asked, people, made) if asked.peers else {}
     reached = {
         "dawid_skene_s": usual["seconds"],
@@ -157,8 +163,14 @@ def main() -> int:
         f"Dawid-Skene {asked.votes:,} votes × 5 classes to 1e-9 in {usual['seconds']} s ({usual['iterations']} passes,"
         f" {usual_mb:,.0f} MB), × 2 at 60% in {hard['seconds']} s ({hard['iterations']} passes);"
         f" Bradley-Terry with ties, {asked.comparisons:,} × {asked.rounds:,} rounds in {ranked['seconds']} s",
-        json.dumps(REACH) + (f"; beside: {json.dumps(beside)}" if beside else ""),
-        {"load_before": round(load, 2), "five_classes": usual, "two_at_60_percent": hard, "bradley_terry": ranked},
+        json.dumps(REACH) + (f"; beside: {json.dumps(beside)}" if beside else f"; {peers.absent('aggregate')}"),
+        {
+            "load_before": round(load, 2),
+            "five_classes": usual,
+            "two_at_60_percent": hard,
+            "bradley_terry": ranked,
+            "beside": beside,
+        },
         all(reached[name] < limit for name, limit in REACH.items()) and usual["converged"] and hard["converged"],
     )
 
@@ -171,6 +183,7 @@ def beside_peers(asked: argparse.Namespace, people: int, made: dict[str, Any]) -
     loop = peer(asked.peers, FASTCHAT, made, str(asked.peer_rounds))[0] / asked.peer_rounds * 100
     return {
         "votes": asked.votes // 10,
+        "versions": peers.versions("aggregate", asked.peers),
         "crowd_kit_s": round(seconds, 2),
         "crowd_kit_iterations": int(passes),
         "crowd_kit_right": round(right, 4),

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.figures import folder, report
+from bench.figures import folder, parsed, report
 
 VALUES = (5, 10)
 
@@ -33,7 +33,7 @@ def main() -> int:
     p.add_argument("--replicates", type=int, default=10_000)
     p.add_argument("--part", choices=("alpha", "package", "interval", "command"), help=argparse.SUPPRESS)
     p.add_argument("--file", type=Path, help=argparse.SUPPRESS)
-    args = p.parse_args()
+    args = parsed(p)
     if args.part:
         print(json.dumps({**PARTS[args.part](args), "cpu_s": round(time.process_time(), 2), "peak_mb": _peak()}))
         return 0

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.request import urlopen
 
-from bench.figures import ROOT, folder, report
+from bench.figures import ROOT, folder, parsed, report
 
 QUESTION = "Question {n}: what should a person who has never baked before know about bread, and why?"
 PRICE = "fake: {input: 0.5, output: 1.5}"
@@ -36,7 +36,7 @@ def main() -> int:
     args.add_argument("--minutes", type=float, default=2.0, help="of storm (default 2)")
     args.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
     args.add_argument("--url", help=argparse.SUPPRESS)
-    asked = args.parse_args()
+    asked = parsed(args)
     if asked.contestant:
         seconds = asyncio.run(CONTESTANTS[asked.contestant](asked.url, asked.requests, asked.concurrency))
         print(json.dumps(seconds))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.exporting import held, load, rows
-from bench.figures import a_store, folder, report
+from bench.figures import a_store, folder, parsed, report
 
 
 def command(*words: str) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def main() -> int:
     args.add_argument("--judgments", type=int, default=300_000)
     args.add_argument("--store", choices=["sqlite", "postgresql"], default="sqlite")
     args.add_argument("--seed", type=int, default=0)
-    given = args.parse_args()
+    given = parsed(args)
     with folder() as work, a_store(given.store) as url:
         path = work / "tasks.jsonl"
         with path.open("w", encoding="utf-8") as file:

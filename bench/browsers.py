@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from annotate import accounts
 from annotate.intake import Wishes, load_rows
 from bench.annotators import serving
-from bench.figures import ROOT, Meter, a_store, chromium, folder, report
+from bench.figures import ROOT, Meter, a_store, chromium, folder, parsed, report
 from data.formats.rows import Row
 from data.records import Message, Prompt, Response
 from data.store import Tx, open_store
@@ -179,7 +179,7 @@ def main() -> int:
     args.add_argument("--tasks", type=int, default=300)
     args.add_argument("--people", type=int, default=30)
     args.add_argument("--overlap", type=int, default=2)
-    asked = args.parse_args()
+    asked = parsed(args)
     with a_store("sqlite") as url, folder() as made:
         links = prepare(url, asked.tasks, asked.people, asked.overlap)
         with serving(url) as servers:

@@ -1,12 +1,13 @@
 """Next and submit in a closed loop, no think time, at 1, 10, 30 and 100 people.
 
     python -m bench.closed_loop
+    python -m bench.peers closed_loop                 (once: Label Studio and Potato in environments of their own)
     python -m bench.closed_loop --peers peers_annotate.py --label-studio VENV/bin/label-studio --potato VENV/bin/potato
 
 5,000 A/B tasks of 225 words, three judges each, SQLite, one server, fresh people at every
-level. An operation is one acknowledged submit and the next task before it. With `--peers`
-the two rivals are measured in the same run, by a script that makes the calls their own
-pages make, at the same levels for the same time; each app runs alone.
+level. An operation is one acknowledged submit and the next task before it. With the rivals installed
+and `--peers`, a script (../shared/peers/peers_annotate.py where it is there), they are measured in the same run: it
+makes the calls their own pages make, at the same levels for the same time; each app runs alone.
 """
 
 import argparse
@@ -19,10 +20,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench import peers
 from bench.annotators import Annotator, Book, Server, crowd, leave, prepare, quantiles, serving, wrongs
-from bench.figures import a_store, folder, report
+from bench.figures import ROOT, a_store, folder, parsed, report
 from data.store import open_store
 
+DRIVER = ROOT.parent / "shared/peers/peers_annotate.py"
 TIMES = 4
 """At least so many times the better rival's operations a second, at every level."""
 
@@ -74,7 +77,7 @@ def ours(levels: list[int], seconds: float, store_kind: str) -> tuple[list[dict[
 
 
 def rival(script: Path, name: str, binary: Path, levels: list[int], seconds: float) -> list[dict[str, Any]]:
-    """A rival's figures at the same levels, from the script's own report."""
+    """A rival's figures at the same levels, from the script's own report; none where it could not be measured."""
     with folder() as made:
         out = made / "out.json"
         command = [sys.executable, str(script), name, "--bin", str(binary), "--work", str(made / "work")]
@@ -82,7 +85,8 @@ def rival(script: Path, name: str, binary: Path, levels: list[int], seconds: flo
         with (made / "log").open("wb") as log:
             subprocess.run([*command, "--kills", "0", "--drains", ""], stdout=log, stderr=log, check=False)
         if not out.exists():
-            raise SystemExit(f"{name} could not be measured:\n{(made / 'log').read_text()[-2000:]}")
+            print(f"  {name} could not be measured:\n{(made / 'log').read_text()[-2000:]}", flush=True)
+            return []
         rows: list[dict[str, Any]] = json.loads(out.read_text())["levels"]
     for row in rows:
         print(f"  {name} {json.dumps(row)}", flush=True)
@@ -111,24 +115,29 @@ def compare(mine: list[dict[str, Any]], theirs: dict[str, list[dict[str, Any]]])
 
 def main() -> int:
     """Measure, print, keep."""
+    driver = DRIVER if DRIVER.exists() else None
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--levels", type=lambda s: [int(x) for x in s.split(",")], default=[1, 10, 30, 100])
     args.add_argument("--seconds", type=float, default=20)
     args.add_argument("--store", default="sqlite")
-    args.add_argument("--peers", type=Path, help="the script that drives the rivals")
+    args.add_argument("--peers", type=Path, help="the script that drives the rivals", default=driver)
     args.add_argument("--label-studio", type=Path, help="its command, in its own environment")
     args.add_argument("--potato", type=Path, help="its command, in its own environment")
-    asked = args.parse_args()
+    asked = parsed(args)
     mine, wrong = ours(asked.levels, asked.seconds, asked.store)
-    binaries = {"label-studio": asked.label_studio, "potato": asked.potato} if asked.peers else {}
+    binaries = {
+        "label-studio": asked.label_studio or peers.program_of("label-studio"),
+        "potato": asked.potato or peers.program_of("potato"),
+    }
     theirs = {
         name: rival(asked.peers, name, binary.absolute(), asked.levels, asked.seconds)
         for name, binary in binaries.items()
-        if binary
+        if binary and asked.peers
     }
+    theirs = {name: rows for name, rows in theirs.items() if rows}
     failed = sum(row["failed"] for row in mine)
     ok = not failed and not any(wrong.values())
-    against = "no rival was measured in this run (--peers)"
+    against = peers.absent("closed_loop") if asked.peers else "no rival was measured in this run (--peers)"
     details: dict[str, Any] = {"ours": mine, "wrong": wrong}
     if theirs:
         table = compare(mine, theirs)
@@ -138,7 +147,8 @@ def main() -> int:
         against = "the better rival at each level: " + ", ".join(
             f"{row['annotators']}: {row['its_ops_per_s']}/s ({row['best_rival']}), {row['times']}×" for row in table
         )
-        details.update(compared=table, rivals=theirs)
+        told = {name: peers.versions(name, asked.label_studio or asked.potato) for name in theirs}
+        details.update(compared=table, rivals=theirs, rivals_versions=told)
     figure = ", ".join(f"{row['annotators']}: {row['ops_per_s']}/s" for row in mine) + f"; {failed} failed requests"
     return report(f"closed_loop_{asked.store.split(':')[0]}", figure, against, details, ok)
 

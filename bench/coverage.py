@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench.coverage_cells import KINDS, Kind
-from bench.figures import Meter, report
+from bench.figures import Meter, parsed, report
 from data.intervals import TOO_FEW_GRADED
 
 Found = dict[str, tuple[float, float, str]]
@@ -29,7 +29,7 @@ def main() -> int:
     p.add_argument("--sims", type=int, default=400, help="of each cell and size (default: 400)")
     p.add_argument("--only", help="kinds whose name holds this")
     p.add_argument("--processes", type=int, default=os.cpu_count())
-    args = p.parse_args()
+    args = parsed(p)
     kinds = {name: kind for name, kind in KINDS.items() if not args.only or args.only in name}
     load = os.getloadavg()[0]
     work = [(name, cell, args.sims) for name, kind in kinds.items() for cell in range(len(kind.cells))]

@@ -25,7 +25,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.figures import folder, report
+from bench import peers
+from bench.figures import folder, parsed, report
 from data.text import shingles
 
 THRESHOLD = Fraction(4, 5)
@@ -198,13 +199,15 @@ def main() -> int:
     args.add_argument("--rows", type=int, default=1_000_000)
     args.add_argument("--threads", type=int, default=2)
     args.add_argument("--memory", type=int, default=1500, help="megabytes (default %(default)s)")
-    args.add_argument("--peers", help="an interpreter with datasketch, rensa and pyarrow")
+    args.add_argument(
+        "--peers", help="an interpreter with datasketch, rensa and pyarrow (default: that of bench.peers dedup)"
+    )
     args.add_argument("--peer-rows", type=int, default=50_000)
     args.add_argument("--keep", type=Path, help="a folder in which the texts stay for the next run")
     args.add_argument("--seed", type=int, default=1)
     args.add_argument("--command", action="store_true", help="the whole command with --memory 500, Parquet and JSONL")
     args.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
-    asked = args.parse_args()
+    asked = parsed(args)
     if asked.child:
         path, rows, threads, memory = asked.child
         print(json.dumps(ours(Path(path), int(rows), int(threads), int(memory))))
@@ -230,7 +233,8 @@ def measure(asked: argparse.Namespace, path: Path) -> int:
     del found["gone"]
     details: dict[str, Any] = {"rows": asked.rows, "threads": asked.threads, "memory_asked_mb": asked.memory}
     details |= judged | found
-    if asked.peers:
+    asked.peers = asked.peers or peers.python_of("dedup")
+    if asked.peers and asked.memory >= 800:
         details["at_fewer_rows"] = beside(asked, path, pairs)
     small = asked.memory < 800
     ok = judged["precision"] == 1.0 and judged["recall"] >= REACH["recall"]
@@ -241,6 +245,8 @@ def measure(asked: argparse.Namespace, path: Path) -> int:
         f" recall {judged['recall']:.4f} of {judged['planted_near']:,} planted"
     )
     against = "within 500 MB, precision 1.000, recall 0.995" if small else "60 s, 2 GB, precision 1.000, recall 0.995"
+    if not (small or asked.peers):
+        against += f"; {peers.absent('dedup')}"
     return report("dedup_small_memory" if small else "dedup", figure, against, details, ok=ok)
 
 
@@ -287,6 +293,7 @@ def beside(asked: argparse.Namespace, path: Path, pairs: list[Planted]) -> dict[
     mine = child("-m", "bench.dedup", "--child", path, rows, asked.threads, asked.memory)
     kept: dict[str, Any] = {
         "rows": rows,
+        "versions": peers.versions("dedup", asked.peers),
         "ours": {k: mine[k] for k in ("seconds", "cpu_seconds", "peak_mb")} | judge(path, mine, pairs, rows),
     }
     script = Path(__file__).with_name("dedup_peers.py")

@@ -25,7 +25,7 @@ from random import Random
 from statistics import median
 from typing import Any, NamedTuple
 
-from bench.figures import Meter, report
+from bench.figures import Meter, parsed, report
 
 REACH = 0.9
 """Of the ceiling of a reference that is computed once."""
@@ -252,7 +252,7 @@ def main() -> int:
     p.add_argument("--answer", type=int, nargs=2, default=Size().answer, metavar=("LEAST", "MOST"))
     p.add_argument("--one", choices=("trl", "two", "shared"), help=argparse.SUPPRESS)
     p.add_argument("--size", type=json.loads, help=argparse.SUPPRESS)
-    args = p.parse_args()
+    args = parsed(p)
     if args.one:
         print(json.dumps(run_one(args.one, Size(**args.size))))
         return 0

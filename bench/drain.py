@@ -16,7 +16,7 @@ from typing import Any
 
 from annotate import accounts
 from bench.annotators import Annotator, Book, crowd, leave, prepare, serving, wrongs
-from bench.figures import Meter, a_store, report
+from bench.figures import Meter, a_store, parsed, report
 from data.store import Store, Tx, open_store
 
 RIVALS = "Potato 20 of 20 tasks over-assigned, Label Studio 4 of 20 (one round each, two cores, November 2026)"
@@ -89,7 +89,7 @@ def main() -> int:
     args.add_argument("--people", type=int, default=60)
     args.add_argument("--overlap", type=int, default=3)
     args.add_argument("--store", default="sqlite")
-    asked = args.parse_args()
+    asked = parsed(args)
     names = [f"pool {n}" for n in range(asked.rounds)]
     wrong, failed = Counter[str](), Counter[str]()
     with a_store(asked.store) as url:

@@ -10,7 +10,7 @@ import statistics
 from typing import Any
 
 from bench.estimate_cells import Cell, measure
-from bench.figures import Meter, report
+from bench.figures import Meter, parsed, report
 from train.memory import peak
 from train.plan import Lengths, Plan
 from train.shapes import Shape
@@ -126,7 +126,7 @@ def main() -> int:
     """Run the cells; 1 when the errors are larger than was asked for."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--cells", type=int, default=len(HELD_OUT), metavar="N", help="the first N cells alone")
-    asked = args.parse_args()
+    asked = parsed(args)
     meter, rows = Meter(), []
     for n, cell in enumerate(HELD_OUT[: asked.cells]):
         used, (moment, parts) = measure(cell), predicted(cell)

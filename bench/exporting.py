@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.figures import folder, report
+from bench.figures import folder, parsed, report
 
 REACH = {"seconds": 90.0, "peak_mb": 3000.0}
 ANNOTATORS = 200
@@ -135,7 +135,7 @@ def main() -> int:
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--aggregate", default="dawid-skene")
     args.add_argument("--store", metavar="URL", help="a store that holds the project already; else it is grown")
-    asked = args.parse_args()
+    asked = parsed(args)
     with folder() as place:
         url = asked.store or f"sqlite:///{place}/store.db"
         if not asked.store:

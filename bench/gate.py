@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.figures import Meter, report
+from bench.figures import Meter, parsed, report
 from train.bounds import DIFFERENCE, SHARE, limits, seen_in
 from train.spending import Looked, level, spends
 
@@ -84,7 +84,7 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--sims", type=int, default=10_000, help="of each cell (default: 10000)")
     p.add_argument("--seed", type=int, default=0)
-    args = p.parse_args()
+    args = parsed(p)
     load, began = os.getloadavg()[0], time.monotonic()
     slack = 3 * (ALPHA * (1 - ALPHA) / args.sims) ** 0.5
     rows, meter = [], Meter()

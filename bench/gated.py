@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.figures import ROOT, report
+from bench.figures import ROOT, parsed, report
 
 FOLDERS = ("tiny", "exports/judged", "runs/gated", "evaluations/gated-against-tiny")
 
@@ -27,7 +27,7 @@ def main() -> int:
     """Run the command twice and hold what it left beside each other."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--times", type=int, default=2, metavar="N", help="empty workspaces (default: 2)")
-    asked = args.parse_args()
+    asked = parsed(args)
     seconds, digests, decisions = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         store = f"sqlite:///{folder}/judged.db"

@@ -28,7 +28,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.figures import RESULTS, ROOT, Meter, report
+from bench.figures import RESULTS, ROOT, Meter, parsed, report
 from bench.gpu_weights import SHAPES, make, parameters
 
 TASKS = ("sft", "reward", "dpo")
@@ -261,7 +261,7 @@ def main() -> int:
     p.add_argument("--peak", type=float, help="the device's dense bfloat16 TFLOP/s, where its name is not known")
     p.add_argument("--toy", action="store_true", help="a small model on the CPU: no figure, but every line runs")
     p.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
-    args = p.parse_args()
+    args = parsed(p)
     if args.one:
         shape, task, kind, length = args.one
         print(json.dumps(cell(shape, task, kind, int(length), args.steps, args.toy)))

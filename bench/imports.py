@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from annotate.intake import BATCH, Wishes, load_rows
-from bench.figures import a_store, folder, report
+from bench.figures import a_store, folder, min_median_max, parsed, report
 from data.formats import read
 from data.store import open_store
 
@@ -99,7 +99,7 @@ def arguments() -> argparse.Namespace:
     args.add_argument("--tasks", type=int, default=20_000)
     args.add_argument("--repeats", type=int, default=3)
     args.add_argument("--profile", action="store_true", help="print where the time goes instead")
-    return args.parse_args()
+    return parsed(args)
 
 
 def main() -> int:
@@ -121,6 +121,7 @@ def main() -> int:
     found: dict[str, Any] = {
         "tasks_per_second": rate["ours"],
         "bare_loop_per_second": rate["bare"],
+        "seconds_each": {name: min_median_max(seconds) for name, seconds in took.items()},
         "ratio": round(rate["ours"] / rate["bare"], 2),
         "tasks": args.tasks,
         "answers": f"{ANSWERS} of {CHARACTERS} characters",

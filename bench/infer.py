@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.figures import folder, report, spread
+from bench.figures import folder, parsed, report, spread
 
 WHY = {
     "adapter": "two more small products in every layer with an adapter",
@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     p.add_argument("--rounds", type=int, default=5, help="times each is measured; the median counts (5)")
     p.add_argument("--singles", type=int, default=20, help="prompts answered alone, for latency (20)")
     p.add_argument("--texts", type=int, default=40, help="held-out texts (40)")
-    return p.parse_args()
+    return parsed(p)
 
 
 def _threads(n: int) -> None:
@@ -154,7 +154,7 @@ def _measure(name: str, place: Path, run: str, args: argparse.Namespace, device:
     return {
         "prefill_tokens_a_second": round(args.batch * args.prompt / first),
         "decode_tokens_a_second": round((wholes[0][1] - args.batch) / max(decode, 1e-9)),
-        "one_prompt_ms": {"median": alone["p50"], "p95": alone["p95"]},
+        "one_prompt_ms": {"min": alone["min"], "median": alone["p50"], "p95": alone["p95"], "max": alone["max"]},
         "disk_bytes": _disk(place, reference.base if name == "adapter" else None),
         "memory_bytes": sum(t.numel() * t.element_size() for t in _tensors(model)),
         "perplexity": round(2.718281828459045 ** (like.loss or 0.0), 4),

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from bench.figures import folder, report
+from bench.figures import folder, parsed, report
 from bench.noisy_people import INVERTS, RANDOM, SOUND, Choice, Person, choices, panels, people, says_first, words
 
 REACH = 0.95
@@ -31,7 +31,7 @@ def main() -> int:
     p.add_argument("--seeds", type=int, default=8)
     p.add_argument("--first", type=int, default=100, help="the first seed; damping and sizes were chosen on 0 and 1")
     p.add_argument("--choices", type=int, default=640)
-    asked = p.parse_args()
+    asked = parsed(p)
     began, load = time.process_time(), os.getloadavg()[0]
     found: dict[str, list[float]] = {}
     said: list[dict[str, int]] = []

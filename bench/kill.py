@@ -23,7 +23,7 @@ import httpx
 
 from annotate import accounts
 from annotate.intake import Wishes, load_rows
-from bench.figures import ROOT, Meter, a_store, report
+from bench.figures import ROOT, Meter, a_store, parsed, report
 from bench.overlap import rows
 from data import ledger
 from data.store import Store, open_store
@@ -203,7 +203,7 @@ def arguments() -> argparse.Namespace:
     args.add_argument("--seed", type=int, default=1)
     args.add_argument("--serve", metavar="URL", help=argparse.SUPPRESS)
     args.add_argument("--port", type=int, help=argparse.SUPPRESS)
-    return args.parse_args()
+    return parsed(args)
 
 
 def main() -> int:

@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from bench.figures import ROOT, Meter, folder, report
+from bench.figures import ROOT, Meter, folder, parsed, report
 from bench.noisy_people import INVERTS, SOUND, Choice, choices, panels, people, says_first, words
 
 REACH = 0.9
@@ -40,7 +40,7 @@ def main() -> int:
     p.add_argument("--seeds", type=int, default=10)
     p.add_argument("--choices", type=int, default=600, help="judged ones; as many again, unjudged, are held out")
     p.add_argument("--words", type=int, default=60)
-    asked = p.parse_args()
+    asked = parsed(p)
     load, began, meter = os.getloadavg()[0], time.monotonic(), Meter()
     kept: dict[int, list[dict[str, float]]] = {3: [], 1: []}
     for seed in range(asked.seeds):

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.figures import ROOT, Meter, folder, report
+from bench.figures import ROOT, Meter, folder, parsed, report
 from data.jsonl import read_lines
 
 CHANCE = 0.5
@@ -136,7 +136,7 @@ def main() -> int:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--real", type=Path, metavar="DIR", help="folder of the real files (with pandalm/ and hh_rlhf/)")
     p.add_argument("--model", type=Path, metavar="DIR", help="a model's folder (default: train.tiny makes one)")
-    args = p.parse_args()
+    args = parsed(p)
     meter = Meter()
     with folder() as made:
         model = args.model.resolve() if args.model else made / "tiny"

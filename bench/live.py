@@ -19,7 +19,7 @@ import time
 from contextlib import closing
 from typing import Any
 
-from bench.figures import a_store, report, spread
+from bench.figures import a_store, parsed, report, spread
 from data.store import Store, open_store
 
 PEOPLE, MODELS, VOTES = 200, 10, 3
@@ -32,7 +32,7 @@ def main() -> int:
     p.add_argument("--new", type=int, default=1000, help="votes that come between two looks")
     p.add_argument("--looks", type=int, default=20)
     p.add_argument("--kind", choices=("ab", "ranking"), default="ab")
-    args = p.parse_args()
+    args = parsed(p)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     with a_store("sqlite") as url:

@@ -19,7 +19,7 @@ from typing import Any
 
 from annotate import accounts, answers, assign
 from annotate.intake import Wishes, load_rows
-from bench.figures import a_store, report, spread
+from bench.figures import a_store, parsed, report, spread
 from bench.overlap import rows
 from data.store import Store, Tx, open_store
 
@@ -177,7 +177,7 @@ def arguments() -> argparse.Namespace:
     args.add_argument("--tasks", type=int, default=1_000_000)
     args.add_argument("--overlap", type=int, default=5)
     args.add_argument("--claims", type=int, default=400, help="timed claims of each person (default %(default)s)")
-    return args.parse_args()
+    return parsed(args)
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from bench import instructions
-from bench.figures import Meter, report, spread
+from bench.figures import Meter, parsed, report, spread
 from datagen.novelty_index import THRESHOLD, NoveltyIndex, words_of
 
 REACH = {"build_s": 30.0, "build_mb": 300.0, "at_pool_ms": 1.0, "at_million_ms": 10.0}
@@ -198,7 +198,7 @@ def main() -> int:
     p.add_argument("--pairs", type=int, default=20_000, help="pairs decided in each language (default 20,000)")
     p.add_argument("--rouge", type=int, default=2_000, help="texts in rouge_score's pool (default 2,000)")
     p.add_argument("--seed", type=int, default=7)
-    args = p.parse_args()
+    args = parsed(p)
     found = measure(args.pool, args.million, args.asked, args.pairs, args.rouge, args.seed)
     english, chinese, rival = found["english_pairs"], found["chinese_pairs"], found["rouge_score"]
     at_pool, at_million = found["at_pool_ms"]["cpu"], found["at_million_ms"]["cpu"]

@@ -27,7 +27,7 @@ from typing import Any
 from annotate import accounts
 from annotate.intake import Wishes, load_rows
 from annotate.projects import find_project
-from bench.figures import Meter, a_store, folder, report
+from bench.figures import Meter, a_store, folder, parsed, report
 from bench.overlap_clients import Plan, Told, client, read_log
 from data import ledger
 from data.formats.rows import Row
@@ -160,7 +160,7 @@ def arguments() -> argparse.Namespace:
     args.add_argument("--overlap", type=int, default=3)
     args.add_argument("--crash-s", type=float, default=1.0, help="mean seconds between two kills (default %(default)s)")
     args.add_argument("--seed", type=int, default=1)
-    return args.parse_args()
+    return parsed(args)
 
 
 def measure(plan: Plan, place: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from bench.annotators import Annotator, Book, crowd, leave, prepare, quantiles, serving, wrongs
-from bench.figures import a_store, report
+from bench.figures import a_store, parsed, report
 from data.store import open_store
 
 REACH_MS = 150
@@ -50,7 +50,7 @@ def main() -> int:
     args.add_argument("--servers", type=int, default=1, help="processes that serve, all over the one store")
     args.add_argument("--every", type=float, default=10, help="seconds from one submit of a person to the next")
     args.add_argument("--seconds", type=float, default=90)
-    asked = args.parse_args()
+    asked = parsed(args)
     submits = asked.people * (int(asked.seconds / asked.every) + 1)
     with a_store(asked.store) as url:
         links = prepare(url, max(1000, submits // 2), asked.people)

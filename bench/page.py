@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotate.intake import Wishes, load_rows
 from bench.annotators import WORDS, prepare, serving
-from bench.figures import a_store, chromium, report, spread
+from bench.figures import a_store, chromium, parsed, report, spread
 from data.formats.rows import Row
 from data.records import Message, Prompt, Response
 from data.store import open_store
@@ -111,7 +111,7 @@ def main() -> int:
     args.add_argument("--tasks", type=int, default=120)
     args.add_argument("--read-ms", type=int, default=700, help="how long each task is read before it is answered")
     args.add_argument("--store", default="sqlite")
-    asked = args.parse_args()
+    asked = parsed(args)
     from playwright.sync_api import sync_playwright
 
     with a_store(asked.store) as url:

@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from bench.asking import fake_server
-from bench.figures import ROOT, folder, report
+from bench.figures import ROOT, folder, parsed, report
 
 TEXT = ("What should a person who has never baked before know about bread, and why does it matter? " * 46)[:3900]
 
@@ -32,7 +32,7 @@ def main() -> int:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--requests", type=int, default=1_000_000, metavar="N", help="in the log (default 1,000,000)")
     args.add_argument("--resume", nargs=2, metavar=("LOG", "URL"), help=argparse.SUPPRESS)
-    asked = args.parse_args()
+    asked = parsed(args)
     if asked.resume:
         print(json.dumps(asyncio.run(resume(Path(asked.resume[0]), asked.resume[1], asked.requests))))
         return 0

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from bench.figures import report
+from bench.figures import parsed, report
 from bench.planted import PRIVATE, plant
 from curate import contamination, private
 from curate.auditing import findings
@@ -181,7 +181,7 @@ def main() -> int:
     p.add_argument("--tasks", type=int, default=300, help="tasks in each (default: 300)")
     p.add_argument("--audit", type=int, default=AUDIT_ROWS, help="rows of the whole audit (default: 300,000)")
     p.add_argument("--seed", type=int, default=7)
-    args = p.parse_args()
+    args = parsed(p)
     rng = random.Random(args.seed)
     grams = {name: measure_contamination(rng, args.rows, name == "chinese") for name in ("english", "chinese")}
     data = {name: measure_private(rng, args.rows, name == "chinese") for name in ("english", "chinese")}

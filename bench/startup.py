@@ -20,7 +20,7 @@ import httpx
 from annotate import accounts
 from annotate.intake import Wishes, load_rows
 from annotate.running import take_port
-from bench.figures import ROOT, a_store, report
+from bench.figures import ROOT, a_store, min_median_max, parsed, report
 from bench.overlap import rows
 from data.store import open_store
 
@@ -97,6 +97,7 @@ def measure(url: str, tasks: int, repeats: int) -> dict[str, Any]:
         "until_signin_s": round(median(signin), 2),
         "until_page_s": round(median(page), 2),
         "more_than_gradio_s": round(median(page) - median(alone), 2),
+        "seconds_each": {"gradio": min_median_max(alone), "page": min_median_max(page)},
         "tasks": tasks,
         "repeats": repeats,
     }
@@ -108,7 +109,7 @@ def arguments() -> argparse.Namespace:
     args.add_argument("--store", default="sqlite", help="sqlite, postgresql, or the URL of an empty store")
     args.add_argument("--tasks", type=int, default=50_000)
     args.add_argument("--repeats", type=int, default=5)
-    return args.parse_args()
+    return parsed(args)
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, stdtrit
 
-from bench.figures import report
+from bench.figures import parsed, report
 from train.contests import Win, Wins
 from train.corrected import corrected
 from train.length_control import length_controlled
@@ -102,7 +102,7 @@ def main() -> int:
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--sims", type=int, default=2000, help="simulations of each cell (2000)")
     args.add_argument("--seed", type=int, default=1)
-    asked = args.parse_args()
+    asked = parsed(args)
     found: dict[str, dict[str, float]] = {}
     names = ("equal length", "from length", "its pseudo-values")
     for families in FAMILIES:
