@@ -180,10 +180,9 @@ def _stages(first: Followed, top: Path) -> Markup:
     drawn = figure(
         "seconds",
         Words("Where the time went", "时间花在哪里"),
-        plots.bars({STAGES[stage.key].en: round(stage.seconds, 1) for stage in slow}),
+        plots.bars({stage.key: round(stage.seconds, 1) for stage in slow}),
         Axes(Words("seconds", "秒"), None),
         say(Words("The ten longest stages of the first seed.", "第一个种子最长的十步。")),
-        labels=[STAGES[stage.key] for stage in slow],
     )
     return drawn + table(columns, rows)
 
@@ -199,7 +198,7 @@ def _seen(stage: Stage) -> Markup:
         value = stage.summary.get(name)
         if name == "decision" and value in OUTCOMES:
             told.append(say(OUTCOMES[value]))
-        elif isinstance(value, int | float) or (isinstance(value, str) and name in SPELT):
+        elif (isinstance(value, int | float) and value) or (isinstance(value, str) and name in SPELT):
             told.append(say(words, n=value))
     return Markup(", ").join(told[:4]) or Markup("–")
 
