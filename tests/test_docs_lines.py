@@ -44,6 +44,11 @@ HERE = [name for name in ENGLISH if name not in ELSEWHERE and "```bash" in text(
 NEEDS = re.compile(r"# (?:needs|需要) ")
 SHELL = ("source", "export", "mkdir", "cp")
 """What else a line may start with; `source` is for the reader's terminal alone."""
+OF_THE_WHEEL = {
+    "pip": "test_every_module_imports_from_the_installed_wheel",
+    "concord": "test_the_page_is_served_outside_the_checkout",
+}
+"""What a line about the wheel starts with, and the test of tests/test_release.py that does what it says."""
 
 
 def lines_of(name: str) -> list[str]:
@@ -123,7 +128,9 @@ def module_of(line: str) -> list[str]:
 @pytest.mark.parametrize("name", [*PAGES, "README.zh.md"])
 def test_every_line_is_of_a_kind_that_is_run(name: str) -> None:
     for line in lines_of(name):
-        assert module_of(line) or line.split()[0] in ("make", *SHELL), f"{name}: {line}"
+        assert module_of(line) or line.split()[0] in ("make", *SHELL, *OF_THE_WHEEL), f"{name}: {line}"
+    for test in OF_THE_WHEEL.values():
+        assert f"def {test}(" in text("tests/test_release.py")
 
 
 def test_every_page_is_run_here_or_by_a_test_of_its_own() -> None:
