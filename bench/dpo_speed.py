@@ -135,7 +135,7 @@ def ours(size: Size, rows: list[Any], out: str, shared: bool) -> Any:
     from train.rows import Setup
     from train.settings import DpoSettings
 
-    settings = DpoSettings(model="made on the spot", prefix_sharing=shared)
+    settings = DpoSettings(model="made on the spot", dtype="float32", prefix_sharing=shared)
     base = model_of(size)
     set_seed(0)  # where TRL does it, so that the adapters' first weights are the same
     model = get_peft_model(base, adapter())

@@ -75,7 +75,7 @@ def trainer(
     from train.dpo_trainer import make_trainer
     from train.loading import load_tokenizer
 
-    settings = DpoSettings(model=str(at.folder), **at.settings)
+    settings = DpoSettings(**{"model": str(at.folder), "dtype": "float32", **at.settings})
     setup = Setup(
         settings, made, load_tokenizer(str(at.folder)), train, validation or [], arguments(at), callbacks or []
     )

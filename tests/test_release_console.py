@@ -51,7 +51,7 @@ def test_no_words_list_the_rooms_and_a_room_lists_its_commands(capsys: pytest.Ca
 
 
 def test_every_room_with_commands_is_known() -> None:
-    assert set(ROOMS) == {path.parent.name for path in ROOT.glob("*/__main__.py")}
+    assert {*ROOMS, "tour"} == {path.parent.name for path in ROOT.glob("*/__main__.py")}  # the tour is no room
 
 
 @pytest.mark.parametrize(

@@ -381,7 +381,7 @@ def test_the_page_tells_the_decision_in_both_languages_with_a_span_for_each_clau
     page = (out / "report.html").read_text("utf-8")
     for part in (
         "Gate of dpo-01: pass",
-        "dpo-01 的关卡：通过",
+        "dpo-01 的门禁：通过",
         "At least 0.5",
         "stroke-dasharray",
         "better than chance",

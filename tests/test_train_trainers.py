@@ -46,7 +46,7 @@ def made(task: str, tiny: Path, tmp_path: Path, *given: str, rows: int = 8) -> A
         "max_steps": 1,
         "learning_rate": 1e-3,
     }
-    setup = Setup(settings, model, ready.tokenizer, ready.rows["train"], [], arguments, [])
+    setup = Setup(ready.settings, model, ready.tokenizer, ready.rows["train"], [], arguments, [])
     return MODULES[task].make_trainer(setup)
 
 
