@@ -47,7 +47,7 @@ def by_sqlite(source: Path, target: Path) -> dict[str, Any]:
     there.close()
     copy.close()
     return {
-        "copied_s": round(copied - began, 1),
+        "copied_s": round(copied - began, 3),
         "checked_s": round(checked - copied, 1),
         "mb": round(target.stat().st_size / 1e6),
     }
@@ -60,7 +60,7 @@ def by_pg_dump(url: str, target: Path) -> dict[str, Any]:
     tool = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "pg_dump"
     began = time.perf_counter()
     subprocess.run([tool, "--format=custom", f"--file={target}", url], check=True)
-    return {"copied_s": round(time.perf_counter() - began, 1), "mb": round(target.stat().st_size / 1e6)}
+    return {"copied_s": round(time.perf_counter() - began, 3), "mb": round(target.stat().st_size / 1e6)}
 
 
 def main() -> int:

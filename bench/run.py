@@ -42,10 +42,11 @@ class Ran(NamedTuple):
         return self.verdict == VERDICTS[0]
 
 
-def results_of(full: bool) -> Path:
+def results_of(entry: Entry, full: bool) -> Path:
     """The folder a form's results go to: short ones never replace those of the full sizes."""
     named = os.environ.get("CONCORD_BENCH_RESULTS")
-    return Path(named).absolute() if named else RESULTS if full else RESULTS / "short"
+    whole = full or entry.short in ("", entry.full)
+    return Path(named).absolute() if named else RESULTS if whole else RESULTS / "short"
 
 
 def words_of(entry: Entry, full: bool) -> list[str]:
@@ -91,7 +92,7 @@ def stop(child: subprocess.Popen[bytes]) -> None:
 
 def measure(entry: Entry, full: bool, limit: float | None) -> Ran:
     """Run one form; what it kept counts only if this run wrote it."""
-    results = results_of(full or not entry.short)
+    results = results_of(entry, full)
     path = results / f"{entry.name}.json"
     before = path.stat().st_mtime_ns if path.exists() else None
     module, *flags = words_of(entry, full)

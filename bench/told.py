@@ -184,10 +184,10 @@ def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;") or "–"
 
 
-def row(entry: Entry, found: dict[str, Any] | None, form: str, words: Words) -> str:
-    """One line of a table."""
+def row(entry: Entry, found: dict[str, Any] | None, form: str, words: Words, again: bool = False) -> str:
+    """One line of a table; what is measured stands in the first of a measurement's lines alone."""
     what, reach = (entry.what_zh, entry.reach_zh) if words is CHINESE else (entry.what, entry.reach)
-    start = f"| `{entry.name}` {cell(what)} "
+    start = f"| `{entry.name}` {'' if again else cell(what) + ' '}"
     if found is None:
         return f"{start}| – | {words.not_run} | {cell(reach)} | – | – | – |"
     if found["ok"] is not None:
@@ -204,9 +204,10 @@ def rows(
     entry: Entry, full: dict[str, dict[str, Any]], short: dict[str, dict[str, Any]], words: Words
 ) -> Iterator[str]:
     """The lines of a measurement: full, short, or the one that says it was not run."""
-    for results, form in ((full, words.forms[0]), (short, words.forms[entry.short != entry.full])):
+    for results, form in ((full, words.forms[0]), (short, words.forms[1])):
         if entry.name in results:
-            yield row(entry, results[entry.name], form, words)
+            again = results is short and entry.name in full
+            yield row(entry, results[entry.name], form, words, again)
     if entry.name not in full and entry.name not in short:
         yield row(entry, None, "", words)
 

@@ -33,9 +33,11 @@ BATCH = 1 << 18  # characters put together in one batch: its arrays stay in the 
 MIX = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio, odd
 _EIGHTS = 64  # bytes of a word up to which it is hashed eight at a time; a longer one by a digest of its own
 # Punctuation that normalising leaves punctuation: it only ever parts tokens.
-_MARKS = re.compile(
-    "[\u00b7\u2013-\u2014\u2018\u2019\u201c\u201d\u2026\u3001-\u3002\u300a-\u3011\uff01\uff08-\uff09\uff0c\uff1a\uff1b\uff1f\u3000]"
+_MARKS = (
+    "\u00b7\u2013-\u2014\u2018\u2019\u201c\u201d\u2026\u3001-\u3002"
+    "\u300a-\u3011\uff01\uff08-\uff09\uff0c\uff1a\uff1b\uff1f\u3000"
 )
+_MARK, _OTHER = re.compile(f"[{_MARKS}]"), re.compile(f"[^\\x00-\\x7f{_MARKS}]")
 _JAMO = (range(0x1100, 0x1200), range(0xA960, 0xA980), range(0xD7B0, 0xD800))
 _UNKNOWN, _GAP, _WORD, _ALONE_CLASS, _GONE, _JOINS = range(6)
 
@@ -75,8 +77,7 @@ def hashed_words(texts: Sequence[str]) -> Words:
 
 def _unmarked(text: str) -> str:
     """The text in ASCII where curly quotes, dashes and the like are all that is not; else as it came."""
-    flat = _MARKS.sub(" ", text)
-    return flat if flat.isascii() else text
+    return text if _OTHER.search(text) else _MARK.sub(" ", text)
 
 
 def batches(texts: Sequence[str], size: int = BATCH) -> "list[slice]":

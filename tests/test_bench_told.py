@@ -201,8 +201,11 @@ def test_what_is_stopped_takes_its_children_along(tmp_path: Path) -> None:
 
 def test_short_forms_are_kept_apart_from_full_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONCORD_BENCH_RESULTS", raising=False)
-    assert run.results_of(full=True) == told.RESULTS
-    assert run.results_of(full=False) == told.RESULTS / "short"
+    entry = ENTRIES[0]
+    assert run.results_of(entry, full=True) == told.RESULTS
+    assert run.results_of(entry, full=False) == told.RESULTS / "short"
+    for whole in ("", entry.full):  # a form that is the full one, run by its name or in the default set
+        assert run.results_of(entry._replace(short=whole), full=False) == told.RESULTS
 
 
 def test_a_peer_counts_when_its_environment_is_whole_and_at_the_versions_named(

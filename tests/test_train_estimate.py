@@ -183,10 +183,18 @@ def test_prints_parts_range_and_what_it_fits_on(tmp_path: Path, capsys: pytest.C
     assert "in your currency" in out
     assert main([*flags, "--gpu", "L4", "--method", "full"]) == 0
     assert "method to lora" in capsys.readouterr().out
-    assert main([*flags, "--table", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert len([name for name in found if name != "for"]) == 9
-    assert found["7B qlora"]["peak"]["middle"] < found["7B lora"]["peak"]["middle"] < found["7B full"]["peak"]["middle"]
+
+
+def test_a_table_has_all_sizes_or_the_model_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--workspace", str(tmp_path), "--table", "--json"]
+    assert main(flags) == 0
+    every = json.loads(capsys.readouterr().out)
+    assert len([name for name in every if name != "for"]) == 9
+    assert every["7B qlora"]["peak"]["middle"] < every["7B lora"]["peak"]["middle"] < every["7B full"]["peak"]["middle"]
+    assert main([*flags, "--model", "1b"]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert [name.split()[1] for name in one if name != "for"] == ["full", "lora", "qlora"]
+    assert one["1B qlora"]["peak"]["middle"] < every["7B qlora"]["peak"]["middle"]
 
 
 @pytest.mark.parametrize(

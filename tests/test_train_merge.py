@@ -163,9 +163,10 @@ def test_a_reward_run_keeps_its_score_head(reward: Path, tmp_path: Path, bits: i
         open_model(str(out))
 
 
-def test_a_base_without_adapter_can_be_quantised(tiny: Path, tmp_path: Path) -> None:
+def test_a_base_without_adapter_can_be_quantised_and_no_adapter_is_spoken_of(tiny: Path, tmp_path: Path) -> None:
     summary = merge_and_write(plan(tiny, bits=4), tmp_path / "four")
     assert summary["kept"] == "16bit"
+    assert "adapter" not in summary["verdict"] + (tmp_path / "four" / "README.md").read_text("utf-8")
     assert figures(tmp_path / "four")["16bit"]["difference"] > 0
 
 

@@ -19,7 +19,9 @@ def main(argv: list[str] | None = None) -> int:
     """Read the flags, estimate, print."""
     p = parser(__doc__, "python -m train.estimate")
     p.add_argument("export", nargs="?", type=Path, metavar="EXPORT", help="take lengths from its rows (with --config)")
-    p.add_argument("--model", default="8B", metavar="SIZE|DIR", help="a size, or a folder with config.json (8B)")
+    p.add_argument(
+        "--model", metavar="SIZE|DIR", help="a size, or a folder with config.json (8B; of a table: all three)"
+    )
     p.add_argument("--method", choices=["full", "lora", "qlora"], default="qlora", help="default: qlora")
     p.add_argument("--task", choices=["sft", "reward", "dpo", "kto"], default="dpo", help="default: dpo")
     p.add_argument("--config", type=bundled, metavar="YAML", help="settings of a run, in place of the flags below")
@@ -41,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--watts", type=float, metavar="N", help="of the device; default: the GPU's greatest")
     p.add_argument("--pairs", type=int, default=10_000, metavar="N", help="rows to train on (10,000)")
     p.add_argument("--epochs", type=float, default=1.0, metavar="N", help="times each is seen (1)")
-    p.add_argument("--table", action="store_true", help="7B, 13B and 70B by full, LoRA and QLoRA, with these flags")
+    p.add_argument("--table", action="store_true", help="7B, 13B and 70B, or --model, by full, LoRA and QLoRA")
     add_workspace(p)
     add_json(p)
     args = p.parse_args(argv)

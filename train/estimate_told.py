@@ -12,6 +12,8 @@ from train.plan import METHODS, Estimate, Lengths, Plan, Range
 from train.shapes import adapter_parameters, parameters, read_shape
 
 GB = 1e9
+USUAL = "8B"
+"""The model, where none is named."""
 
 
 def told(args: argparse.Namespace) -> dict[str, Any]:
@@ -20,7 +22,7 @@ def told(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         NotThere, BadInput, Refused: in one line, a model, GPU, setting or export that cannot be used.
     """
-    shape = read_shape(args.model)
+    shape = read_shape(args.model or USUAL)
     plan, lengths, epochs = _asked(args)
     gpu = gpu_of(args.gpu) if args.gpu else None
     estimate = _estimate(args, shape, plan, lengths, epochs, gpu)
@@ -85,9 +87,9 @@ def _asked(args: argparse.Namespace) -> tuple[Plan, Lengths, float]:
     if args.config:
         from train.settings import read_settings
 
-        settings = read_settings(args.task, args.config, args.set, args.model)
+        settings = read_settings(args.task, args.config, args.set, args.model or USUAL)
         if args.export:
-            lengths = lengths_of(_counts(args.export, args.model, args.task, settings.length))
+            lengths = lengths_of(_counts(args.export, args.model or USUAL, args.task, settings.length))
         else:
             lengths = _assumed(settings.length, args.prompt, args.task, args.pairs)
         return plan_of(settings, args.device), lengths, settings.epochs
@@ -189,17 +191,18 @@ def _lower(plan: Plan, lengths: Lengths) -> list[str]:
 
 
 def table(args: argparse.Namespace) -> dict[str, Any]:
-    """7B, 13B and 70B by full, LoRA and QLoRA: memory, the GPU that holds it, and hours on it."""
+    """7B, 13B and 70B, or the model asked for, by full, LoRA and QLoRA: memory, the GPU that holds it, hours on it."""
     summary: dict[str, Any] = {}
     plan, lengths, epochs = _asked(args)
-    for size in ("7B", "13B", "70B"):
+    for size in [args.model] if args.model else ("7B", "13B", "70B"):
         for method in METHODS:
             shape, one = read_shape(size), plan._replace(method=method)
+            name = f"{shape.name} {method}"
             first = _estimate(args, shape, one, lengths, epochs, None)
             gpu = smallest(first.peak.high, plan.dtype)
             estimate = _estimate(args, shape, one, lengths, epochs, gpu) if gpu else first
             if args.json:
-                summary[f"{size} {method}"] = {
+                summary[name] = {
                     "peak": estimate.peak._asdict(),
                     "gpu": gpu.name if gpu else None,
                     "seconds": estimate.seconds._asdict() if estimate.seconds else None,
@@ -209,7 +212,7 @@ def table(args: argparse.Namespace) -> dict[str, Any]:
             time = f"; {_range(estimate.seconds, 3600, 'h')}" if estimate.seconds else ""
             cost = f"; {_range(estimate.cost, 1, 'in your currency')}" if estimate.cost else ""
             where = gpu.name if gpu else "several GPUs"
-            summary[f"{size} {method}"] = f"{_range(estimate.peak, GB, 'GB')}; {where}{time}{cost}"
+            summary[name] = f"{_range(estimate.peak, GB, 'GB')}; {where}{time}{cost}"
     summary["for"] = (
         f"{plan.task}, {plan.dtype}, batch {plan.batch}, {lengths.longest} tokens, {plan.optimizer}, "
         f"{lengths.rows:,} rows, {epochs:g} epochs"

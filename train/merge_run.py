@@ -88,7 +88,7 @@ def merge_and_write(plan: Plan, out: Path, *, replace: bool = False) -> dict[str
         folder.config |= {"onto": best, "tokenizer": mark}
         folder.inputs.update({"run": Path(plan.run).resolve().name, "base": Path(found.base).name})
         size = sum(path.stat().st_size for path in folder.path.iterdir() if path.suffix == ".safetensors")
-        _write_story(folder, plan, forms, best, texts)
+        _write_story(folder, plan, found, forms, best, texts)
     return {
         "kind": kind,
         "bits": plan.bits,
@@ -98,7 +98,7 @@ def merge_and_write(plan: Plan, out: Path, *, replace: bool = False) -> dict[str
         "texts": f"{len(texts.rows)} of {texts.source}" + (f", {texts.cut} cut" if texts.cut else ""),
         "weights_bytes": size,
         "tokenizer": f"the same ({mark[:12]})",
-        "verdict": _verdict(forms[best], plan.bits),
+        "verdict": _verdict(forms[best], plan.bits, _source(found)),
         "written": str(out),
     }
 
@@ -156,27 +156,39 @@ def _in_words(one: Likeness) -> str:
     )
 
 
-def _verdict(one: Likeness, bits: int) -> str:
+def _source(found: Found) -> str:
+    """What the new form is compared with."""
+    return "adapter" if found.adapter else "model"
+
+
+def _verdict(one: Likeness, bits: int, source: str) -> str:
     if one.agreement >= WELL:
-        return f"as the adapter, at {one.agreement:.2%}"
+        return f"as the {source}, at {one.agreement:.2%}"
     less = "; --bits 16 costs less" if bits < 16 else ""
     return (
-        f"it differs from the adapter at {1 - one.agreement:.2%}, more than {1 - WELL:.1%}: "
+        f"it differs from the {source} at {1 - one.agreement:.2%}, more than {1 - WELL:.1%}: "
         f"evaluate it anew (train.evaluate) before it ships{less}"
     )
 
 
-def _write_story(folder: Folder, plan: Plan, forms: dict[Onto, Likeness], best: Onto, texts: Texts) -> None:
+def _write_story(
+    folder: Folder, plan: Plan, found: Found, forms: dict[Onto, Likeness], best: Onto, texts: Texts
+) -> None:
     """README.md and every figure."""
+    name = Path(plan.run).resolve().name
+    bits = f"in {plan.bits} bits ({plan.dtype} where nothing is quantised)"
     folder.write("audit/likeness.jsonl", ({"onto": way, **one.rounded()} for way, one in forms.items()))
     lines = [
-        "# Merged model",
+        f"# {'Merged' if found.adapter else 'Quantised' if plan.bits < 16 else 'Converted'} model",
         "",
-        f"Adapter and base of `{Path(plan.run).resolve().name}` as one model, in {plan.bits} bits ({plan.dtype} where",
-        f"nothing is quantised), merged onto the base's {'4-bit' if best == '4bit' else 'own'} weights. "
+        f"Adapter and base of `{name}` as one model, {bits}, merged onto the base's "
+        f"{'4-bit' if best == '4bit' else 'own'} weights."
+        if found.adapter
+        else f"`{name}` {bits}.",
         "Licence, data and limits are those of the base and of the run's own model card.",
         "",
-        f"Against the unmerged adapter, over {len(texts.rows)} texts ({texts.source}):",
+        f"Against the {'unmerged adapter' if found.adapter else 'model as it was'}, over {len(texts.rows)} texts "
+        f"({texts.source}):",
         "",
         *(f"- onto {way}: {_in_words(one)}{' (kept)' if way == best else ''}" for way, one in forms.items()),
         "",
