@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from data.errors import NotThere, exit_status, nearest, one_line
+from data.errors import BadInput, NotThere, exit_status, nearest, one_line
 
 QUIET_S = 2.0  # seconds of work before a progress bar appears
 
@@ -139,6 +139,17 @@ def add_store(to: argparse.ArgumentParser) -> None:
 def add_json(to: argparse.ArgumentParser) -> None:
     """--json: print the summary for programs."""
     to.add_argument("--json", action="store_true", help="print the summary as one JSON object")
+
+
+def share(flag: str, text: str, most: float = 1.0) -> float:
+    """What was typed after a flag, as a share from 0 to `most`; BadInput, which names the flag, for anything else."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= most:
+        raise BadInput(f"{flag} is '{text[:40]}'; it is a number from 0 to {most:g}, such as {most / 10:g}")
+    return found
 
 
 def store_url(args: argparse.Namespace) -> str:

@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from data.bundled import bundled
-from data.command import finish, parser
+from data.command import finish, parser, share
 from data.errors import BadInput, BudgetEnded, exit_status
 from datagen.asking import Plan, add_asking, check, rough_tokens, run, template_hash
 
@@ -81,19 +81,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     for name, low, high in (("samples", 1, 100), ("principles_per_task", 1, 100), ("top_logprobs", 0, 20)):
         if not low <= getattr(args, name) <= high:
             raise BadInput(f"--{name.replace('_', '-')} is {getattr(args, name)}; it goes from {low} to {high}")
-    args.human_share = _share(args.human_share)
+    args.human_share = share("--human-share", args.human_share)
     check(args)
     return args
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise BadInput(f"--human-share is '{text[:40]}'; it is a number from 0 to 1, such as 0.1")
-    return share
 
 
 def main(argv: list[str] | None = None) -> int:

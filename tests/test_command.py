@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from data import command
-from data.command import add_json, add_store, add_workspace, commands, finish, parser, progress, store_url
+from data.command import add_json, add_store, add_workspace, commands, finish, parser, progress, share, store_url
+from data.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -86,6 +87,15 @@ def test_the_workspace_can_be_asked_for_twice() -> None:
     p = a_parser()
     add_workspace(p)
     assert p.parse_args(["f", "--workspace", "w"]).workspace == Path("w")
+
+
+@pytest.mark.parametrize("typed", ["", "some", "nan", "-0.1", "1.01", "inf", "1,0"])
+def test_a_share_that_is_none_is_named_with_its_flag(typed: str) -> None:
+    with pytest.raises(BadInput, match=r"^--part is '.*'; it is a number from 0 to 1, such as 0\.1$"):
+        share("--part", typed)
+    assert [share("--part", one) for one in ("0", "0.25", "1")] == [0, 0.25, 1]
+    with pytest.raises(BadInput, match=r"from 0 to 0\.05"):
+        share("--alpha", "0.06", most=0.05)
 
 
 def test_a_summary_is_a_line_each_or_one_object(capsys: Any) -> None:

@@ -194,7 +194,7 @@ def test_a_table_has_all_sizes_or_the_model_that_is_named(tmp_path: Path, capsys
     assert main([*flags, "--model", "1b"]) == 0
     one = json.loads(capsys.readouterr().out)
     assert [name.split()[1] for name in one if name != "for"] == ["full", "lora", "qlora"]
-    assert one["1B qlora"]["peak"]["middle"] < every["7B qlora"]["peak"]["middle"]
+    assert one["Llama-3.2-1B qlora"]["peak"]["middle"] < every["7B qlora"]["peak"]["middle"]
 
 
 @pytest.mark.parametrize(

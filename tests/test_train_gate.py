@@ -435,7 +435,7 @@ def test_the_command_ends_with_0_1_or_3_and_a_summary(tmp_path: Path, contract: 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--alpha", "0.2"], "at most 0.05"),
+        (["--alpha", "0.2"], "from 0 to 0.05"),
         (["--looks-planned", "0"], "not from 1 to 100"),
         (["--alpah", "1"], "--alpha"),
     ],

@@ -293,7 +293,7 @@ def test_what_a_user_can_get_wrong_is_one_line(tiny: Path, tmp_path: Path, capsy
     for words, part in (
         ([str(export), "--model", str(bare)], "no tokenizer (tokenizer_config.json is missing)"),
         ([str(export), "--model", str(tmp_path / "none")], "is not there; name a model's folder"),
-        ([str(export), "--model", str(tiny), "--allow-loss", "2"], "no share from 0 to 1"),
+        ([str(export), "--model", str(tiny), "--allow-loss", "2"], "it is a number from 0 to 1"),
         ([str(export), "--model", str(tiny), "--task", "kto"], "export again with --format trl-unpaired"),
         ([str(export), "--model", str(tiny), "--length", "0"], "--length: 0 is below 1"),
     ):

@@ -197,7 +197,7 @@ def table(args: argparse.Namespace) -> dict[str, Any]:
     for size in [args.model] if args.model else ("7B", "13B", "70B"):
         for method in METHODS:
             shape, one = read_shape(size), plan._replace(method=method)
-            name = f"{shape.name} {method}"
+            name = f"{shape.name if args.model else size} {method}"
             first = _estimate(args, shape, one, lengths, epochs, None)
             gpu = smallest(first.peak.high, plan.dtype)
             estimate = _estimate(args, shape, one, lengths, epochs, gpu) if gpu else first

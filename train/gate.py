@@ -11,7 +11,7 @@ Exit status 0 pass, 1 fail, 3 not enough evidence. DIR/data/decision.jsonl has a
 from pathlib import Path
 
 from data.bundled import bundled
-from data.command import add_json, add_workspace, finish, parser
+from data.command import add_json, add_workspace, finish, parser, share
 from data.errors import BadInput, exit_status
 
 
@@ -46,12 +46,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _alpha(text: str) -> float:
-    try:
-        alpha = float(text)
-    except ValueError:
-        alpha = -1.0
-    if not 0 < alpha <= 0.05:
-        raise BadInput(f"--alpha: '{text}' is no share above 0 and at most 0.05")
+    alpha = share("--alpha", text, most=0.05)
+    if alpha == 0:
+        raise BadInput("--alpha is 0; at that level nothing ever passes")
     return alpha
 
 

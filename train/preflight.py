@@ -9,7 +9,7 @@ labels. Exit status 1 when a greater share than --allow-loss would be lost.
 
 from pathlib import Path
 
-from data.command import add_json, finish, parser, progress
+from data.command import add_json, finish, parser, progress, share
 from data.errors import BadInput, exit_status
 from train.tasks import TASKS
 
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--workspace", type=Path, default=None, metavar="DIR", help="folder of what runs write")
     add_json(p)
     args = p.parse_args(argv)
-    allow = _share(args.allow_loss)
+    allow = share("--allow-loss", args.allow_loss)
     if args.length < 1:
         raise BadInput(f"--length: {args.length} is below 1")
     from data.folder import check_place
@@ -48,16 +48,6 @@ def main(argv: list[str] | None = None) -> int:
     summary, enough = look_and_write(export, tokenizer, args.model, limits, allow, out, replace=args.force)
     finish(summary, args.json)
     return 0 if enough else 1
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise BadInput(f"--allow-loss: '{text}' is no share from 0 to 1")
-    return share
 
 
 if __name__ == "__main__":
