@@ -115,6 +115,7 @@ th,td{text-align:left;padding:5px 14px 5px 0;border-bottom:1px solid var(--line)
 th{font-weight:600;color:var(--soft);font-size:13.5px;vertical-align:bottom}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td bdi{overflow-wrap:anywhere}
+td a bdi,td code{overflow-wrap:break-word}
 td:not(.num){min-width:5em}
 .bar{display:block;width:90px;height:8px;margin-top:7px}
 details{margin:6px 0}

@@ -84,12 +84,14 @@ def _lead(
         Words(
             "From seed tasks to an adapter that a gate decided on, through every room's own commands and the labelling "
             "page's own routes. The models that answer and the people are made up, so that what the chain recovers can "
-            "be held beside the truth. People of known skill, {n} seeds; the last seed's people hardly look.",
+            "be held beside the truth. The people's skill is known.",
             "从种子任务到经门禁判定的适配器，全程使用各房间自己的命令与标注页面自己的接口。作答的模型与标注者是模拟的，"
-            "因此链条恢复出的结果可以与真值对照。标注者能力已知，共 {n} 个种子；最后一个种子的标注者敷衍了事。",
-        ),
-        n=len(followed),
+            "因此链条恢复出的结果可以与真值对照。标注者的能力是已知的。",
+        )
     )
+    if len(followed) > 1:
+        bad = Words("{n} seeds; the last seed's people hardly look.", "共 {n} 个种子；最后一个种子的标注者敷衍了事。")
+        told += paragraph(bad, n=len(followed))
     return told + keys(
         [
             (SHOWN, f"{held} / {len(shown)}", None),
