@@ -26,7 +26,8 @@ USER 10001
 WORKDIR /workspace
 VOLUME /workspace
 EXPOSE 7860
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
+# The first check comes after one interval, and whoever starts it waits for that.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 7860, timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
 # 0.0.0.0 is the container's own inside; who reaches it is decided where the port is published.
 ENTRYPOINT ["concord"]

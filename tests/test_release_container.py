@@ -125,6 +125,13 @@ def test_only_a_proxy_in_a_network_that_docker_makes_is_believed(address: str, b
     assert ("secure" in joined.headers["set-cookie"].lower()) == believed
 
 
+def test_who_starts_it_waits_no_longer_than_ten_seconds_for_the_first_check() -> None:
+    """`docker compose up --wait` ends with a check that passed, and Docker makes the first after one interval."""
+    said = re.search(r"--interval=(\d+)s", last_stage()["HEALTHCHECK"])
+    assert said
+    assert int(said[1]) <= 10
+
+
 def test_image_and_compose_file_speak_of_one_port() -> None:
     app = compose()["services"]["app"]
     assert last_stage()["EXPOSE"] == "7860"
@@ -178,6 +185,13 @@ def test_the_builder_sees_no_more_than_the_wheel_is_made_of() -> None:
     assert {"pyproject.toml", "constraints.txt", "README.md", "LICENSE"} <= set(let_in)
 
 
+def test_a_hidden_file_in_a_room_such_as_env_stays_from_the_builder() -> None:
+    """Docker goes by the last rule that fits, so what is kept out of every folder follows what is let in."""
+    rules = [line for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line[:1] not in ("#", "")]
+    last_let_in = max(at for at, rule in enumerate(rules) if rule.startswith("!"))
+    assert {"**/.*", "**/__pycache__", "**/*.py[cod]"} == set(rules[last_let_in + 1 :])
+
+
 # ── the page about it ────────────────────────────────────────────────────────
 
 
@@ -198,6 +212,18 @@ def test_both_languages_say_the_same_to_type() -> None:
         for n in DOCS
     ]
     assert typed[0] == typed[1] != []
+
+
+def test_backups_copied_out_again_lie_beside_the_earlier_ones() -> None:
+    """Without the dot Docker copies the folder into the one that is there from last time: backups/backups."""
+    copied = re.findall(r"^docker compose cp app:(\S+) (\S+)", team(DOCS[0]), re.M)
+    assert copied == [("/workspace/backups/.", "./backups")]
+
+
+def test_the_password_is_changed_for_the_databases_own_user() -> None:
+    said = re.search(r"^docker compose exec db psql --username=(\S+) --command='\\password'$", team(DOCS[0]), re.M)
+    assert said
+    assert said[1] == compose()["services"]["db"]["environment"]["POSTGRES_USER"]
 
 
 @pytest.mark.parametrize("name", DOCS)
