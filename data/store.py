@@ -11,6 +11,7 @@ acknowledged (WAL, synchronous=FULL).
 """
 
 import os
+import re
 import threading
 import time
 from collections import defaultdict
@@ -125,6 +126,10 @@ def _worth_another_try(error: BaseException | None) -> bool:
     return isinstance(error, exc.IntegrityError) or getattr(getattr(error, "orig", None), "sqlstate", None) in states
 
 
+_REFUSED = re.compile(r"authentication failed|no password supplied|(role|database) \".*\" does not exist|pg_hba\.conf")
+"""What PostgreSQL says to a user, a password or a database that it does not take."""
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turn the driver's words for 'cannot reach it' into StoreDown, and for 'no room for this value' into BadInput."""
@@ -139,7 +144,10 @@ def _translated() -> Iterator[None]:
             raise
         if state in {"53100", "SQLITE_FULL"}:
             raise StoreError("the disk of the store is full; make room on it and try again") from error
-        raise StoreDown(f"the store does not answer ({one_line(str(error.orig), 200)}); is it running?") from error
+        said = one_line(str(error.orig), 200)
+        if _REFUSED.search(said):
+            raise StoreDown(f"the store refuses ({said}); check its user, password and database") from error
+        raise StoreDown(f"the store does not answer ({said}); is it running?") from error
     except exc.TimeoutError as error:
         raise StoreDown("the store is too busy: no connection came free; try again") from error
 

@@ -140,6 +140,12 @@ def test_a_postgresql_that_is_not_there_is_down() -> None:
         open_store("postgresql://nobody@127.0.0.1:9/none")
 
 
+def test_a_postgresql_that_refuses_is_not_called_down(fresh_pg: str) -> None:
+    for mine, other in (("postgres@", "stranger@"), ("@/", "@/not_")):
+        with pytest.raises(StoreDown, match=r"refuses \(.* does not exist\); check its user, password and database"):
+            open_store(fresh_pg.replace(mine, other))
+
+
 def test_a_postgresql_that_goes_down_is_down_and_comes_back(stoppable_pg: Any) -> None:
     opened = open_store(stoppable_pg.create())
     with opened.write() as tx:
