@@ -23,7 +23,9 @@ def take_port(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         sock.close()
         reason = getattr(error, "strerror", None) or error
-        raise BadInput(f"port {port} on {host} cannot be used ({reason}); name another with --port") from None
+        raise BadInput(
+            f'port {port} on {host} cannot be used ({reason}); name another with --port (make demo ARGS="--port …")'
+        ) from None
     return sock
 
 

@@ -2,8 +2,10 @@
 
 try:
     import data.errors as _ours  # noqa: F401
-except ImportError:
+except ModuleNotFoundError:
     raise ImportError(
         "a module named 'data' hides Concord's, such as data.py in this folder: type `concord datagen COMMAND ...`",
         name=__name__,
     ) from None
+except ImportError as error:  # data says what is missing; with our name on it, python prints that line alone
+    raise ImportError(str(error), name=__name__) from None

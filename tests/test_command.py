@@ -203,3 +203,13 @@ def test_help_imports_nothing_heavy(name: str) -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["annotate.status", "curate.export", "datagen.judge", "train.tiny"])
+def test_a_python_without_our_packages_is_told_to_activate_in_one_line(name: str) -> None:
+    """What one meets who forgot to activate .venv and typed python3: no traceback, and what to type."""
+    run = subprocess.run([sys.executable, "-S", "-m", name], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode
+    (line,) = run.stderr.splitlines()
+    assert "`source .venv/bin/activate`" in line
+    assert "`make demo`" in line

@@ -334,6 +334,7 @@ def test_a_port_in_use_is_said_before_anything_slow(command: str, loaded: Path) 
         told = refused(command, "--port", port)
         assert content(loaded) == before  # the demo made no sample, and no new links
         assert f"port {port} on 127.0.0.1 cannot be used" in told
+        assert 'make demo ARGS="--port' in told  # most meet it behind make, which takes no flags
         assert "--port" in told
         # "before anything slow": gradio and uvicorn were not imported yet.
         code = (
