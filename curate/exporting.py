@@ -218,4 +218,5 @@ def _check_criterion(plan: "Plan", tally: "Tally") -> None:
 
 def _nothing(source: Source, tally: "Tally", left_out: dict[str, int]) -> NotEnough:
     why = ", ".join(f"{n:,} {reason}" for reason, n in (left_out | dict(tally.unused)).items())
-    return NotEnough(f"'{source.project}' gives no pair yet ({why or 'it has no tasks'}); nothing was written")
+    mend = "; where people stand even, one more decides, or they look again under My answers" if "tie" in why else ""
+    return NotEnough(f"'{source.project}' gives no pair yet ({why or 'it has no tasks'}); nothing was written{mend}")
