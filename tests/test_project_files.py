@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -182,6 +183,21 @@ def test_constraints_pin_every_declared_dependency_within_its_bounds() -> None:
     for name, requirement in declared("test", "train").items():
         assert name in pinned, f"constraints.txt does not pin {name}"
         assert pinned[name] in requirement.specifier, f"{name}=={pinned[name]} is outside {requirement}"
+
+
+def test_every_pinned_version_takes_the_oldest_python_we_name() -> None:
+    """A patch release of it too: Debian 12 has 3.11.2, where a pin that wants 3.11.5 ends an installation."""
+    oldest = f"{PROJECT['requires-python'].removeprefix('>=')}.0"
+    looked = 0
+    for name, version in pins().items():
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            continue
+        if found.version == version:
+            looked += 1
+            assert oldest in SpecifierSet(found.metadata["Requires-Python"] or ""), f"{name}=={version}"
+    assert looked > 100
 
 
 def test_constraints_pin_all_that_the_core_and_the_tests_bring() -> None:
