@@ -16,7 +16,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -233,6 +233,9 @@ def _open_sqlite(database: str | None, create: bool, pool: int, durable: bool) -
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"the folder {path.parent} cannot be made ({error.strerror})") from None
+    with suppress(OSError):  # SQLite says better what is wrong with the place
+        # For its owner alone, whatever the umask: it holds hashes of passwords and the key of sessions.
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         paramstyle="named",

@@ -1,6 +1,7 @@
 """The store: made and migrated, refused when it is not ours or too new, exact when it is down."""
 
 import multiprocessing
+import os
 import sqlite3
 import threading
 import time
@@ -127,6 +128,23 @@ def test_a_store_that_is_not_there_is_not_made_when_only_reading_was_asked(tmp_p
     with pytest.raises(StoreError, match="no store at"):
         open_store(f"sqlite:///{tmp_path}/none.db", create=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sqlite_store_is_for_its_owner_alone_and_one_that_was_opened_to_others_stays_so(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    before = os.umask(0o022)
+    try:
+        opened = open_store(f"sqlite:///{path}")
+        with opened.write() as tx:
+            tx.run("INSERT INTO meta (key, value) VALUES ('mine', 'kept')")
+        modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()}
+        assert modes == dict.fromkeys(("store.db", "store.db-wal", "store.db-shm"), 0o600)
+        opened.close()
+        path.chmod(0o640)
+        open_store(f"sqlite:///{path}").close()
+        assert path.stat().st_mode & 0o777 == 0o640
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.parametrize("url", ["", "concord.db", "mysql://x/y", "sqlite://", "sqlite:///:memory:"])
