@@ -44,7 +44,7 @@ ENTRIES = (
     Entry(
         *("closed_loop_sqlite", "annotate", "closed_loop --levels 10,100 --seconds 8", "closed_loop", 170),
         "next and submit without a pause, by people at once; Label Studio and Potato in the same run",
-        "多人同时不停顿地取题与提交；同场比较 Label Studio 与 Potato",
+        "多人同时不停顿地领取与提交；同场比较 Label Studio 与 Potato",
         "4 × the better of the two; 0 failed",
         "两者中较好者的 4 倍；0 次失败",
         ratios=(("the better rival", "compared.*.times"),),
@@ -119,14 +119,14 @@ ENTRIES = (
     Entry(
         *("page", "annotate", "page --tasks 40", "page", 60),
         "in Chromium, from the key that submits to the next task painted",
-        "在 Chromium 中，从按键提交到下一题画出",
+        "在 Chromium 中，从按键提交到下一个任务画出",
         *("p95 < 150 ms", "p95 < 150 毫秒"),
         times=("submit_to_next_painted_ms",),
     ),
     Entry(
         *("next_task_sqlite", "annotate", "next_task --tasks 200000", "next_task", 10),
         "the next task among many, for a fresh person, a veteran, and at the end",
-        "从大量任务中取下一题：新人、老手、接近做完时",
+        "从大量任务中领取下一个：新人、老手、接近做完时",
         *("p95 < 50 ms, < 500 MB", "p95 < 50 毫秒，< 500 MB"),
         times=NEXT,
     ),
@@ -140,13 +140,13 @@ ENTRIES = (
     Entry(
         *("gate", "train", "gate --sims 1000", "gate", 10),
         "how often the release gate passes a run that is no better; a bootstrap over cases and unpaid looks beside it",
-        "发布门放行并不更好的运行的比例；同样数据上的逐例自助法与不付代价的多次查看",
+        "门禁放行并不更好的训练的比例；同样数据上的逐例自助法与不付代价的多次查看",
         *("false pass ≤ 5%", "误放行 ≤ 5%"),
     ),
     Entry(
         *("scan", "curate", "scan --rows 20000 --seeds 3 --audit 20000", "scan", 20),
         "contamination, private data, planted faults, the whole audit; sets of n-grams and Python's re beside it",
-        "污染、隐私数据、埋入的错误、整个审计；旁边是 n-gram 集合与 Python 的 re",
+        "污染、隐私数据、埋入的差错、整个审计；旁边是 n-gram 集合与 Python 的 re",
         "< 30 µs a row; ≥ 50 MB/s; every fault found, no false block",
         "每行 < 30 微秒；≥ 50 MB/s；错误全部找到，无误拦",
         ratios=(("re", "private_data.english.mb_per_s / private_data.english.python_re_mb_per_s"),),
@@ -162,7 +162,7 @@ ENTRIES = (
     Entry(
         *("startup", "annotate", "startup --repeats 3", "startup", 35),
         "from the command to the page with 50,000 tasks, against importing Gradio alone",
-        "从命令到页面（已载入 50,000 题），与单独导入 Gradio 比较",
+        "从命令到页面（已载入 50,000 个任务），与单独导入 Gradio 比较",
         *("< 2 s more", "只多 < 2 秒"),
         ratios=(("import Gradio", "import_gradio_s / until_page_s"),),
         times=("seconds_each.page", "seconds_each.gradio"),
@@ -172,7 +172,7 @@ ENTRIES = (
         "curate.export with every stage, and curate.verify of the folder",
         "curate.export 的全部阶段，以及 curate.verify 对文件夹的验证",
         "300,000 tasks < 90 s and < 3 GB",
-        "300,000 题 < 90 秒、< 3 GB",
+        "300,000 个任务 < 90 秒、< 3 GB",
     ),
     Entry(
         *("resume", "datagen", "resume --requests 100000", "resume", 10),
@@ -209,13 +209,13 @@ ENTRIES = (
     Entry(
         *("drain_sqlite", "annotate", "drain --rounds 8", "drain", 15),
         "20 tasks worked until empty by 60 people, again and again",
-        "20 题由 60 人做到空，反复多次",
+        "20 个任务由 60 人做到空，反复多次",
         *("0 over-assigned, 0 left short", "0 个超额，0 个不足"),
     ),
     Entry(
         *("paced_100_sqlite", "annotate", "paced --seconds 30", "paced", 45),
         "next and submit of 100 people who submit every 10 s",
-        "100 人每 10 秒提交一次时的取题与提交",
+        "100 人每 10 秒提交一次时的领取与提交",
         *("p95 < 150 ms each", "p95 各 < 150 毫秒"),
         times=("next", "submit"),
     ),
@@ -277,7 +277,7 @@ ENTRIES = (
     Entry(
         *("influence", "train", "influence --seeds 2", "influence", 25),
         "bad judges found by train.influence; majority and Dawid-Skene on the same votes",
-        "train.influence 找出的坏标注者；同样选票上的多数票与 Dawid-Skene",
+        "train.influence 找出的坏标注者；同样的票上的多数票与 Dawid-Skene",
         *("AUC ≥ 0.95", "AUC ≥ 0.95"),
         ratios=(
             ("majority", "auc_mean.influence / auc_mean.majority"),
@@ -288,7 +288,7 @@ ENTRIES = (
     Entry(
         *("label_noise", "train", "label_noise --seeds 3", "label_noise", 35),
         "reward models on the posterior of noisy votes, beside the majority's labels",
-        "用带噪选票的后验训练奖励模型，旁边是多数票标签",
+        "用带噪的票的后验训练奖励模型，旁边是多数票标签",
         "≥ 90% of the clean gain kept",
         "保留 ≥ 90% 的干净增益",
         ratios=(("majority", "share_kept.posterior.mean / share_kept.majority.mean"),),
@@ -302,14 +302,14 @@ ENTRIES = (
     Entry(
         *("learns", "train", "learns", "learns --real ../shared/real", 165),
         "the judged sample, and real sets where they are there, to a reward model and DPO: held-out accuracy",
-        "随附的评判样本（有真实数据时也用）直到奖励模型与 DPO：留出集准确率",
+        "从自带的已判断样本（有真实数据集时也用）到奖励模型与 DPO：留出准确率",
         "lower bounds above 0.5 on the sample; no lost row unlisted",
         "样本上区间下限高于 0.5；没有未列出的丢失行",
     ),
     Entry(
         *("gated", "train", "", "gated", 200),
         "one store to a gated adapter, twice, in empty workspaces",
-        "从一个存储到过门的适配器，在空工作区中做两次",
+        "从一个存储到过门禁的适配器，在空工作区中做两次",
         *("≤ 300 s; the same digests", "≤ 300 秒；摘要相同"),
         times=("seconds",),
     ),

@@ -32,7 +32,7 @@ from tour.chain import Followed
 from tour.pair_way import way
 from tour.proof import Claim, Near, Seed
 from tour.stages import Stage
-from tour.words import CLAIMS, COUNTED, OUTCOMES, SPELT, STAGES
+from tour.words import CLAIMS, COUNTED, OUTCOMES, SPELT, STAGES, SUMMED
 
 SHOWN = Words("shown", "已证明")
 SHARES = {"preferences", "reward"}
@@ -137,7 +137,7 @@ def _beside(seeds: Sequence[Seed]) -> Markup:
         "alpha",
         Words("Alpha, estimate minus truth", "alpha：估计减真值"),
         plots.spans([_error(one) for one in alphas], rule=0.0),
-        Axes(Words("Krippendorff's alpha", "Krippendorff alpha"), None),
+        Axes(Words("Krippendorff's alpha", "Krippendorff α"), None),
         say(Words("What the people's skills imply, against what was measured.", "由能力推得的值与测得的值。")),
         behind=_near_table(alphas),
     )
@@ -198,6 +198,8 @@ def _seen(stage: Stage) -> Markup:
     told = []
     for name, words in COUNTED.items():
         value = stage.summary.get(name)
+        if name in SUMMED and isinstance(value, Mapping):
+            value = sum(value.values())
         if name == "decision" and value in OUTCOMES:
             told.append(say(OUTCOMES[value]))
         elif (isinstance(value, int | float) and value) or (isinstance(value, str) and name in SPELT):
@@ -234,7 +236,7 @@ def _next(first: Followed) -> Markup:
     return paragraph(
         Words(
             "The first seed's store, with its people, its projects and the model's new answers:",
-            "第一个种子的标注库，里面有标注者、项目，以及模型的新回答：",
+            "第一个种子的存储，里面有标注者、项目，以及模型的新回答：",
         )
     ) + Markup("").join(
         command(line)

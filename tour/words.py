@@ -9,27 +9,27 @@ STAGES: dict[str, Words] = {
     "dedup_held": Words("Take out what is near the first", "去除与第一批近似的"),
     "respond": Words("Two models answer each prompt", "两个模型各答一次"),
     "respond_held": Words("The same for the experts' prompts", "专家的提示同样作答"),
-    "constitutional": Words("Answers revised by principles", "按原则修改回答"),
-    "load_answers": Words("Tasks into a project", "任务装入项目"),
-    "load_held": Words("Tasks into the experts' project", "任务装入专家的项目"),
+    "constitutional": Words("Answers revised by principles", "按原则修订回答"),
+    "load_answers": Words("Tasks into a project", "任务载入项目"),
+    "load_held": Words("Tasks into the experts' project", "任务载入专家的项目"),
     "lead": Words("A lead who lets people in", "由负责人邀请标注者"),
     "people": Words("People judge at the page's routes", "标注者通过页面接口标注"),
-    "judge": Words("A model judges too, in both orders", "模型也来评判，两种次序"),
+    "judge": Words("A model judges too, in both orders", "模型也来判断，两种顺序都问"),
     "load_judge": Words("Its judgments beside people's", "模型的判断与人的并列"),
-    "load_revised": Words("Revisions into a project", "修改稿装入项目"),
-    "calibrate": Words("The model judge held against people", "以人检验模型评判"),
-    "snapshot": Words("The store, frozen", "冻结标注库"),
+    "load_revised": Words("Revisions into a project", "修订载入项目"),
+    "calibrate": Words("The model judge held against people", "以人为准检验模型裁判"),
+    "snapshot": Words("The store, frozen", "冻结存储"),
     "agreement": Words("Agreement beyond chance", "超出偶然的一致性"),
     "aggregate": Words("What many votes say together", "汇总众人的票"),
     "audit": Words("Biases, leaks and faults", "偏差、泄漏与差错"),
     "export": Words("Preference pairs with their proof", "带证明的偏好对"),
     "export_held": Words("The experts' pairs", "专家的偏好对"),
     "export_sft": Words("The best answers, to imitate", "最好的回答，供模仿"),
-    "verify": Words("The export proved against the store", "对照标注库验证导出"),
+    "verify": Words("The export proved against the store", "对照存储验证导出"),
     "reward": Words("A reward model", "奖励模型"),
     "sft": Words("Imitation of good answers (QLoRA)", "模仿好回答（QLoRA）"),
     "dpo": Words("Preferences learnt directly (QLoRA DPO)", "直接学习偏好（QLoRA DPO）"),
-    "evaluate": Words("Held to what experts judged", "以专家的判断来评测"),
+    "evaluate": Words("Held to what experts judged", "以专家的判断来评估"),
     "gate": Words("The gate", "门禁"),
     "release": Words("Release", "发布"),
     "gate_undecided": Words("A contract that nothing can decide", "一份无法判定的契约"),
@@ -57,7 +57,7 @@ CLAIMS: dict[str, tuple[Words, Words]] = {
         Words("The export knows how often it is wrong", "导出知道自己错了多少"),
         Words(
             "{error} of the chosen truly are the worse ({low} to {high}); its probabilities foretold {foretold}.",
-            "实际有 {error} 的 chosen 其实更差（{low} 至 {high}）；它自己的概率预言了 {foretold}。",
+            "有 {error} 的 chosen 其实更差（{low} 至 {high}）；它自己的概率预言了 {foretold}。",
         ),
     ),
     "reward": (
@@ -89,10 +89,14 @@ OUTCOMES: dict[str, Words] = {
 """What a gate may say."""
 
 COUNTED: dict[str, Words] = {
+    "rows": Words("{n} rows", "{n} 行"),
+    "removed": Words("{n} removed", "去除 {n}"),
     "kept": Words("{n} kept", "保留 {n}"),
     "tasks": Words("{n} tasks", "{n} 个任务"),
     "people": Words("{n} people", "{n} 人"),
     "judgments": Words("{n} judgments", "{n} 条判断"),
+    "comparisons": Words("{n} comparisons", "{n} 次比较"),
+    "findings": Words("{n} findings", "{n} 项发现"),
     "pairs": Words("{n} pairs", "{n} 个偏好对"),
     "train": Words("{n} to train on", "{n} 用于训练"),
     "test": Words("{n} held out", "{n} 留出"),
@@ -109,3 +113,5 @@ COUNTED: dict[str, Words] = {
 """Keys of commands' summaries that the page shows, in this order."""
 SPELT = {"choice, people: alpha", "ledger", "accuracy", "passed", "current"}
 """Those whose value is a text."""
+SUMMED = {"removed", "comparisons", "findings"}
+"""Those whose value is several counts by name."""
