@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 Role = Literal["annotator", "reviewer", "admin"]
-ROLES: tuple[Role, ...] = ("annotator", "reviewer", "admin")
 LEAD: Role = "admin"
 """Who leads a project: sees its page, adds people, loads, exports, pauses."""
 LINK_MS = 7 * 24 * 3600 * 1000

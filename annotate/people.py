@@ -8,6 +8,7 @@ name for good; judgments and proofs keep only the random id.
 
 import argparse
 import json
+from pathlib import Path
 
 from data.command import add_json, add_store, finish, parser, store_url
 from data.errors import exit_status
@@ -37,6 +38,7 @@ def arguments() -> argparse.Namespace:
     for sub in verbs.choices.values():  # the shared flags may stand before the verb or after it
         for flag in ("--store", "--url"):
             sub.add_argument(flag, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        sub.add_argument("--workspace", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return args.parse_args()
 

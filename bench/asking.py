@@ -23,7 +23,6 @@ from urllib.request import urlopen
 from bench.figures import ROOT, folder, parsed, report
 
 QUESTION = "Question {n}: what should a person who has never baked before know about bread, and why?"
-PRICE = "fake: {input: 0.5, output: 1.5}"
 
 
 def main() -> int:

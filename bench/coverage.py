@@ -20,8 +20,6 @@ from bench.coverage_cells import KINDS, Kind
 from bench.figures import Meter, parsed, report
 from data.intervals import TOO_FEW_GRADED
 
-Found = dict[str, tuple[float, float, str]]
-
 
 def main() -> int:
     """Simulate, print, and fail when an average is not within 93-97% at the n that is named or above."""

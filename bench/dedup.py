@@ -168,25 +168,6 @@ def judge(path: Path, found: dict[str, Any], pairs: list[Planted], rows: int) ->
     }
 
 
-def peak_of(pid: int) -> int:
-    """The most memory that a running process and its children hold together, in megabytes; waits for its end."""
-    most = 0
-    while True:
-        held, waiting = 0, [pid]
-        while waiting:
-            here = Path(f"/proc/{waiting.pop()}")
-            try:
-                held += int((here / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-                for task in (here / "task").iterdir():
-                    waiting += map(int, (task / "children").read_text().split())
-            except (OSError, ValueError):
-                continue
-        if not held:  # it is gone, or waits to be asked how it ended
-            return round(most / 1_000_000)
-        most = max(most, held)
-        time.sleep(0.05)
-
-
 def child(*words: object, python: str = sys.executable) -> Any:
     """Another process's answer: the last line it prints, as JSON."""
     made = subprocess.run([python, *map(str, words)], check=True, capture_output=True, text=True)

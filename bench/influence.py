@@ -74,7 +74,7 @@ def one_seed(place: Path, count: int, seed: int) -> tuple[dict[str, float], dict
     votes = export_of(place / "exports" / "planted", chosen_from, who, seed)
     given = ("method=full", "length=64", "batch=8", "epochs=2", "learning_rate=3e-3", "device=cpu", "log_every=20")
     run(RunAsked("reward", place / "exports" / "planted", place, str(model), None, given, seed=seed))
-    written = Path(influence(Asked(place / "runs" / "reward-planted-model", place, seed=seed))["written"])
+    written = Path(influence(Asked(place / "runs" / "reward-planted-model", place, seed=seed))["wrote"])
     rows = [line.value for line in read_lines(written / "data/influence.jsonl")]
     mine = {row["id"]: row for row in rows if row["kind"] == "annotator"}
     kinds = {one.name: one.kind for one in who}

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from data.rankings import Worths
 
 Told = Callable[[int], None]
-METHODS = ("dawid-skene", "one-coin", "majority", "plackett-luce")
 
 
 class Wishes(NamedTuple):

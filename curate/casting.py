@@ -55,13 +55,6 @@ class Ballots(NamedTuple):
 
         return np.diff(self.start)
 
-    @property
-    def task_of_responses(self) -> list[int]:
-        """Number of the task of each response."""
-        import numpy as np
-
-        return [int(n) for n in np.repeat(np.arange(len(self.tasks)), self.sizes)]
-
 
 def cast_ballots(con: "Connection", project: str, criterion: str | None = None) -> int:
     """Make `cast_tasks` and `cast_rows` out of a snapshot's views; returns the most responses a task has.

@@ -26,7 +26,6 @@ from data.jsonl import parse, read_lines
 from data.records import canonical, content_id
 
 On = Literal["prompt", "response", "row"]
-ON: tuple[On, ...] = ("row", "prompt", "response")
 PROMPT, FIRST, SECOND = 0, 1, 2
 KEYS, KEY = 3, 12  # the parts of Entry.same, and the bytes of each
 _NOTHING = blake2b(digest_size=KEY).digest()  # of a part that is not compared

@@ -10,12 +10,10 @@ A finding never holds a whole piece of private data, nor text beyond a short exc
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 from curate.private import redact
 from data.errors import BadInput, nearest
-from data.jsonl import read_records
 from data.records import Record
 from data.text import excerpt
 
@@ -148,8 +146,3 @@ def blocking(found: Iterable[Finding], allowed: Sequence[str] = ()) -> list[Find
             hint = nearest(name, NAMES) or f"; there are {', '.join(NAMES)}"
             raise BadInput(f"--allow: '{name}' is no finding{hint}")
     return [one for one in found if one.level == "block" and one.name not in allowed]
-
-
-def read_findings(folder: Path) -> list[Finding]:
-    """The findings an audit wrote into a folder; NotThere when it has none."""
-    return list(read_records(folder / FILE, Finding))

@@ -48,13 +48,6 @@ class Words(NamedTuple):
     hashes: "Hashes"
     ends: "Places"
 
-    @property
-    def text_of(self) -> "Places":
-        """For each token the number of its text."""
-        import numpy as np
-
-        return np.repeat(np.arange(len(self.ends)), np.diff(self.ends, prepend=0))
-
 
 def hashed_words(texts: Sequence[str]) -> Words:
     """The tokens of each text as hashes.

@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from data.errors import BadInput
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 FEW = 20
 """Groups below which there is no interval: it would promise more than it keeps (bench/coverage.py)."""

@@ -19,7 +19,6 @@ Purpose = Literal["label", "repeat", "qualification", "adjudication", "import"]
 Flag = Literal["harmful", "factually_wrong", "private_data", "refusal", "broken"]
 Role = Literal["system", "user", "assistant", "tool"]
 
-FLAGS: tuple[Flag, ...] = ("harmful", "factually_wrong", "private_data", "refusal", "broken")
 LETTERS = "ABCDEFGHI"
 MAX_TEXT = 1_000_000  # characters in one message; a longer one is rejected at import
 

@@ -1,6 +1,6 @@
-"""python -m datagen.fake_server [--port 8000] [--fault NAME=RATE …]
+"""An OpenAI-compatible server with made-up answers, for tests and for trying things without a key.
 
-An OpenAI-compatible server with made-up answers, for tests and for trying things without a key.
+    python -m datagen.fake_server [--port 8000] [--fault NAME=RATE …]
 
 Point any command at it with --base-url http://127.0.0.1:8000/v1. The same request gets the same answer, in
 any order, in any process, with the same --seed. GET /counts tells what it saw, POST /reset forgets it.

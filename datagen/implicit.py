@@ -26,7 +26,6 @@ from datagen.chat import said
 from datagen.logs import Exchange
 
 COMMAND = "datagen.from_logs"
-KINDS = ("thumbs", "rating", "retry", "edit")
 NOBODY = ("", "")
 FEW = 9  # the latest opinions of one teller that are compared with each other
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")

@@ -27,7 +27,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     p = parser(__doc__, "python -m datagen.novelty")
     p.add_argument("file", type=Path, metavar="FILE", help="texts to go through, in order")
-    p.add_argument("--out", type=Path, metavar="DIR", help="the folder to write; must be new (default: workspace)")
+    p.add_argument(
+        "--out", type=Path, metavar="DIR", help="the folder to write; must be new (default: novelty in the workspace)"
+    )
     p.add_argument("--force", action="store_true", help="put it in the place of a former run's")
     p.add_argument("--field", metavar="NAME", help="the field that holds the text (default: found)")
     p.add_argument("--against", nargs="+", type=Path, default=[], metavar="FILE", help="reject repeats of these too")

@@ -1,6 +1,6 @@
-"""python -m datagen.requests workspace/respond.requests.db [--state rejected] [--cause echo]
+"""What a log of requests holds: attempts, tokens and cost by stage, how they ended and why.
 
-What a log of requests holds: attempts, tokens and cost by stage, how they ended and why.
+    python -m datagen.requests workspace/respond.requests.db [--state rejected] [--cause echo]
 
 With --state or --cause, each such attempt on a line of its own, as JSON, with the body that came: the saved
 copies of what was rejected, and what was in flight when a run was killed (--state lost --cause killed), which

@@ -151,7 +151,7 @@ def test_people_are_added_listed_relinked_deactivated_and_erased(loaded: Path) -
     assert {name: p["active"] for name, p in listed.items()} == {"Ana": 1, "Wei 小伟": 0}
     assert "deactivated" in refused("people", "add", "Wei 小伟", "--project", "demo")
     said("people", "erase", "Wei 小伟")
-    out = said("people", "list")
+    out = said("people", "list", "--workspace", str(loaded.parent))
     assert "小伟" not in out
     assert "(erased)" in out
     assert listed["Wei 小伟"]["id"] in out  # the random id stays: proofs refer to it

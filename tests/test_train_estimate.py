@@ -197,6 +197,16 @@ def test_a_table_has_all_sizes_or_the_model_that_is_named(tmp_path: Path, capsys
     assert one["Llama-3.2-1B qlora"]["peak"]["middle"] < every["7B qlora"]["peak"]["middle"]
 
 
+def test_settings_may_be_given_one_by_one_or_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--workspace", str(tmp_path), "--config", "train/configs/dpo.yaml", "--json"]
+    said = []
+    for words in (["--set", "batch=2", "length=512"], ["--set", "batch=2", "--set", "length=512"]):
+        assert main([*flags, *words]) == 0
+        said.append(json.loads(capsys.readouterr().out))
+    assert said[0] == said[1]
+    assert "batch 2, 512 tokens" in said[0]["run"]
+
+
 @pytest.mark.parametrize(
     ("flags", "error"),
     [

@@ -427,7 +427,7 @@ def test_the_command_ends_with_0_1_or_3_and_a_summary(tmp_path: Path, contract: 
         assert done.returncode == status, done.stderr
         said = json.loads(done.stdout)
         assert said["decision"] == outcome
-        assert Path(said["written"], "report.html").is_file()
+        assert Path(said["wrote"], "report.html").is_file()
         if status == 3:
             assert "more needed" in said["not_enough"][0]
 

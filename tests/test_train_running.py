@@ -284,7 +284,7 @@ def test_another_method_of_peft_by_configuration(tiny: Path, tmp_path: Path) -> 
     ia3 = "peft={peft_type: IA3, target_modules: [k_proj, down_proj], feedforward_modules: [down_proj]}"
     summary = run(asked("sft", folder, tiny, tmp_path, "method=peft", ia3, "steps=1"))
     assert 0 < summary["trained_weights"] < 1000
-    config = json.loads((Path(summary["written"]) / "model" / "adapter_config.json").read_text("utf-8"))
+    config = json.loads((Path(summary["wrote"]) / "model" / "adapter_config.json").read_text("utf-8"))
     assert config["peft_type"] == "IA3"
 
 
@@ -336,7 +336,7 @@ def test_an_export_that_has_changed_is_refused_unless_told(
     assert "not as it was written" in refusal(monkeypatch, Refused, asked("sft", folder, tiny, tmp_path))
     monkeypatch.undo()
     summary = run(asked("sft", folder, tiny, tmp_path, "steps=1", unverified=True))
-    config = read_manifest(Path(summary["written"])).config
+    config = read_manifest(Path(summary["wrote"])).config
     assert config["export"].startswith("unverified:")
 
 
@@ -389,7 +389,7 @@ def test_rows_that_preflight_would_lose_refuse_the_run_and_are_left_out_where_al
     monkeypatch.undo()
     summary = run(one._replace(given=(*one.given, "allow_loss=0.25")))
     assert summary["rows"]["train"] == 6
-    listed = lines(Path(summary["written"]) / "audit" / "preflight.jsonl")
+    listed = lines(Path(summary["wrote"]) / "audit" / "preflight.jsonl")
     assert [(x["id"], x["fate"]) for x in listed] == [("p50", "dropped"), ("p51", "no signal")]
 
 

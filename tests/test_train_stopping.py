@@ -122,7 +122,7 @@ def test_a_model_that_cannot_be_counted_is_trained_without_an_estimate(
 
     monkeypatch.setattr("train.foretold.read_shape", uncounted)
     folder = export(tmp_path / "exports" / "answers", "sft", rows=2, held_out=0)
-    out = Path(run(asked("sft", folder, tiny, tmp_path, "steps=1"))["written"])
+    out = Path(run(asked("sft", folder, tiny, tmp_path, "steps=1"))["wrote"])
     assert "no estimate of memory and time: model_type 'odd'" in capsys.readouterr().err
     assert not (out / "audit" / "estimate.jsonl").exists()
 
@@ -138,7 +138,7 @@ PROMPTS = {
 def test_learnt_prompts_are_trained_by_dpo(kind: str, tiny: Path, tmp_path: Path) -> None:
     folder = export(tmp_path / "exports" / "pairs", "dpo", rows=8, held_out=2)
     given = ("method=peft", f"peft={{peft_type: {kind}, {PROMPTS[kind]}}}", "steps=6", "learning_rate=0.1", "warmup=0")
-    out = Path(run(asked("dpo", folder, tiny, tmp_path, *given, "batch=8"))["written"])
+    out = Path(run(asked("dpo", folder, tiny, tmp_path, *given, "batch=8"))["wrote"])
     losses = [line["loss"] for line in lines(out / "audit/metrics.jsonl") if line["split"] == "train"]
     assert losses[0] == pytest.approx(0.693147, abs=1e-5)
     assert losses[-1] < losses[0] - 0.01

@@ -172,7 +172,7 @@ def test_a_contract_with_too_few_cases_is_not_enough_evidence_and_nothing_is_rel
     assert decided["decision"] == "not enough evidence"
     assert decided["not_enough"][0].startswith("better than chance on held-out pairs (")
     assert "more needed" in decided["not_enough"][0]
-    assert (tmp_path / "gates" / Path(decided["written"]).name / "report.html").is_file()
+    assert (tmp_path / "gates" / Path(decided["wrote"]).name / "report.html").is_file()
     refused = there.type("train.release", there.run("first"), "--workspace", tmp_path, status=3)["error"]
     assert "had not enough evidence" in refused
     assert not (tmp_path / "runs" / "current").exists()

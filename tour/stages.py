@@ -107,7 +107,7 @@ def run(
         said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["it said nothing"]
         raise ConcordError(f"{module} ended with {done.returncode} where the tour needs {expect[0]}: {said[-1][:400]}")
     summary = _summary(done.stdout)
-    folder = out or next((Path(summary[name]) for name in ("wrote", "written") if summary.get(name)), None)
+    folder = out or (Path(summary["wrote"]) if summary.get("wrote") else None)
     digest = read_manifest(folder).digest if folder and (folder / MANIFEST).is_file() else ""
     line = shlex.join(["python", "-m", module, *(_short(word, desk.place) for word in given)])
     stage = Stage(key, line, seconds, done.returncode, summary, folder, digest)

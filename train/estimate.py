@@ -25,7 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--method", choices=["full", "lora", "qlora"], default="qlora", help="default: qlora")
     p.add_argument("--task", choices=["sft", "reward", "dpo", "kto"], default="dpo", help="default: dpo")
     p.add_argument("--config", type=bundled, metavar="YAML", help="settings of a run, in place of the flags below")
-    p.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="over the file's settings")
+    p.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="over the file's settings"
+    )
     p.add_argument("--length", type=int, default=1024, metavar="N", help="tokens of the longest row (1024)")
     p.add_argument("--prompt", type=int, metavar="N", help="tokens of prompts among them (half)")
     p.add_argument("--batch", type=int, default=1, metavar="N", help="rows of a forward pass; a pair is one (1)")

@@ -127,7 +127,7 @@ def summary_of(decision: Decision, out: Path) -> dict[str, Any]:
         "other_contracts": f"{decision.others} looks at this run under others" if decision.others else None,
         "alpha_spent": f"{look.spent:.4g} of {look.alpha:g}",
         "next": _next(decision),
-        "written": str(out),
+        "wrote": str(out),
     }
 
 

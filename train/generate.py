@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     job = Job(args.model, asked[: args.limit], wanted, args.out, device, find_dtype(args.dtype, device))
     summary = generate(job, rejected, replace=args.force)
     if args.to_tasks:
-        tasks = os.path.join(summary["written"], "data", "tasks.jsonl")
+        tasks = os.path.join(summary["wrote"], "data", "tasks.jsonl")
         summary["next"] = f"python -m annotate.load {tasks} --project {args.project}"
     finish(summary, args.json)
     return 0

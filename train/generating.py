@@ -122,7 +122,7 @@ def generate(job: Job, rejected: list[dict[str, Any]], *, replace: bool = False)
             summary |= _told(rows, left_out, scores)
         folder.write("audit/rejected.jsonl", refused)
     drop_lines(job.out)
-    return {"model": named.name, **summary, "rejected": len(refused), "written": str(job.out)}
+    return {"model": named.name, **summary, "rejected": len(refused), "wrote": str(job.out)}
 
 
 def _config(job: Job, named: Named) -> dict[str, Any]:

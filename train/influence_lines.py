@@ -75,4 +75,4 @@ def summary_of(found: Found, digest: str, out: Path, then: str) -> dict[str, Any
             told[f"{line['split']}_accuracy_without_{len(line['without'])}"] = (
                 f"{line['difference']:+.4f} ({line['low']} to {line['high']})"
             )
-    return told | {"next": then or None, "digest": digest, "written": str(out)}
+    return told | {"next": then or None, "digest": digest, "wrote": str(out)}

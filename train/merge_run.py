@@ -99,7 +99,7 @@ def merge_and_write(plan: Plan, out: Path, *, replace: bool = False) -> dict[str
         "weights_bytes": size,
         "tokenizer": f"the same ({mark[:12]})",
         "verdict": _verdict(forms[best], plan.bits, _source(found)),
-        "written": str(out),
+        "wrote": str(out),
     }
 
 

@@ -15,7 +15,6 @@ from train.finding import Found, Kind, quiet
 from train.loading import load_causal, nf4
 
 Onto = Literal["16bit", "4bit"]
-BITS = (16, 8, 4)
 
 
 def merge(found: Found, kind: Kind, onto: Onto, compute: str = "float32") -> Any:

@@ -11,7 +11,6 @@ Method = Literal["full", "lora", "qlora"]
 Task = Literal["sft", "reward", "dpo", "kto"]
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 METHODS: tuple[Method, ...] = ("full", "lora", "qlora")
-TASKS: tuple[Task, ...] = ("sft", "reward", "dpo", "kto")
 PARTS = (
     "weights",
     "quantisation",

@@ -9,7 +9,7 @@ labels. Exit status 1 when a greater share than --allow-loss would be lost.
 
 from pathlib import Path
 
-from data.command import add_json, finish, parser, progress, share
+from data.command import add_json, add_workspace, finish, parser, progress, share
 from data.errors import BadInput, exit_status
 from train.tasks import TASKS
 
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--out", type=Path, metavar="DIR", help="the folder to write (default: in the workspace)")
     p.add_argument("--force", action="store_true", help="put it in the place of a former one")
     p.add_argument("--unverified", action="store_true", help="read an export that has changed or has no manifest")
-    p.add_argument("--workspace", type=Path, default=None, metavar="DIR", help="folder of what runs write")
+    add_workspace(p)
     add_json(p)
     args = p.parse_args(argv)
     allow = share("--allow-loss", args.allow_loss)

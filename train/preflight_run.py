@@ -1,6 +1,5 @@
 """What train.preflight does: look at every split of an export, write a row for each, count what would be lost."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from train.looking import Limits, Looked, preflight, totals
 from train.tokens import check_template, template_hash
 
 
-def default_place(workspace: Path | None, export: Path) -> Path:
+def default_place(workspace: Path, export: Path) -> Path:
     """WORKSPACE/preflight/NAME, for an export of this name."""
-    return (workspace or Path(os.environ.get("CONCORD_WORKSPACE") or "workspace")) / "preflight" / export.resolve().name
+    return workspace / "preflight" / export.resolve().name
 
 
 def look_and_write(
@@ -56,7 +55,7 @@ def look_and_write(
         "allowed": allow,
         "template": template[:16],
         "verdict": _verdict(looked) if enough else _remedy(looked, limits),
-        "written": str(out),
+        "wrote": str(out),
     }
     return summary, enough
 

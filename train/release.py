@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
 
     moved = release(args.run, args.workspace)
     link = args.workspace / "runs" / CURRENT
-    finish({"current": moved.run.name, "before": moved.before, "note": moved.note, "written": str(link)}, args.json)
+    finish({"current": moved.run.name, "before": moved.before, "note": moved.note, "wrote": str(link)}, args.json)
     return 0
 
 

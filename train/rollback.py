@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
 
     moved = rollback(args.workspace)
     link = args.workspace / "runs" / CURRENT
-    summary = {"current": moved.run.name, "taken_back": moved.before, "note": moved.note, "written": str(link)}
+    summary = {"current": moved.run.name, "taken_back": moved.before, "note": moved.note, "wrote": str(link)}
     finish(summary, args.json)
     return 0
 

@@ -95,7 +95,6 @@ COSTS = (
     Chart("time", words.TIME, words.SECONDS, (("step_seconds", "train", words.TRAINING),), words.TIME_ABOUT),
 )
 _SCALED = {"memory_bytes": 1 / GIB, "learning_rate": 1e6}
-LEARNT = tuple(chart.key for chart in CHARTS)
 
 
 def charts(metrics: Sequence[Mapping[str, Any]], which: Sequence[Chart] = CHARTS) -> list[Markup]:

@@ -17,6 +17,7 @@ from train.finding import ADAPTER
 from train.foretold import keep
 from train.held_out import auc
 from train.looking import totals
+from train.model_card import licence_of
 from train.plan import Estimate
 from train.preparing import Asked, Ready
 from train.rows import Row
@@ -35,7 +36,7 @@ def write_run(
     from train.experiment_log import entry
     from train.metrics import finite
     from train.run_report import write_pages
-    from train.worst import ask_again, texts_of, worst_rows
+    from train.worst import texts_of, worst_rows, write_worst
 
     save_model(trained, ready, folder.path / "model", ready.out / "model")
     held = held_out(ready, trained)
@@ -49,8 +50,7 @@ def write_run(
     worst = worst_rows(held, sources, ready.task)
     folder.write("audit/metrics.jsonl", finite(recorder.lines))
     folder.write("audit/preflight.jsonl", (one._asdict() for one in ready.looked if one.lost))
-    folder.write("audit/worst.jsonl", worst)
-    folder.write("audit/ask_again.jsonl", ask_again(worst, sources))
+    write_worst(folder, worst, sources)
     folder.write("audit/warnings.jsonl", (one._asdict() for one in recorder.warnings))
     estimate = keep(expected, ready, recorder, asked.workspace)
     if estimate:
@@ -192,7 +192,7 @@ def _story(ready: Ready, trained: "Trained", asked: Asked, held: list[dict[str, 
         looked=totals(ready.looked),
         warnings=[one._asdict() for one in trained.recorder.warnings],
         licences=ready.export.licences,
-        base_licence=_licence(ready.found.base),
+        base_licence=licence_of(ready.found.base),
         sources=dict(Counter(str(row["source"]) for row in rows if row.get("source"))),
         languages=dict(Counter(str(row["language"]) for row in rows if row.get("language"))),
         versions=_versions(),
@@ -210,16 +210,6 @@ def _command(asked: Asked) -> str:
     words += [w for one in asked.given for w in ("--set", one)]
     words += ["--seed", str(asked.seed)] if asked.seed is not None else []
     return shlex.join(words)
-
-
-def _licence(base: str) -> str | None:
-    """What the base's own card says, where it lies in a folder."""
-    try:
-        lines = (Path(base) / "README.md").read_text("utf-8")[:4000].splitlines()
-    except (OSError, UnicodeDecodeError):
-        return None
-    found = [line.partition(":")[2].strip() for line in lines if line.startswith("license:")]
-    return found[0][:80] if found and found[0] else None
 
 
 def _versions() -> dict[str, str]:
@@ -261,5 +251,5 @@ def _summary(ready: Ready, trained: "Trained", held: list[dict[str, Any]], diges
         "warnings": [one.name for one in trained.recorder.warnings] or None,
         "seconds": round(trained.recorder.seconds, 1),
         "digest": digest,
-        "written": str(ready.out),
+        "wrote": str(ready.out),
     }

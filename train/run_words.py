@@ -69,7 +69,6 @@ CHOSE_BY = Words(
     "Where validation was used to choose settings or when to stop, only the test split is evidence.",
     "若曾用验证集挑选设置或决定何时停止，则只有测试集算作证据。",
 )
-BY_SLICE = Words("By slice", "按切片")
 ACCURACY_TOLD = Words(
     "Share of rows in which the run takes people's side; the dashed line is a coin.",
     "模型与人的选择一致的行所占比例；虚线为抛硬币。",

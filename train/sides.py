@@ -14,8 +14,6 @@ from train.better_prompt import BetterPrompt, read_prompt
 from train.finding import ADAPTER, Found, find_model, fingerprint
 
 PROMPT = "prompt:"
-ANSWERS = ("base", "sft", "dpo", "orpo", "kto")
-"""Kinds of side that answer; a `reward` side scores."""
 
 
 class Side(NamedTuple):

@@ -69,7 +69,7 @@ def make_tiny(
         folder.write("audit/losses.jsonl", (look._asdict() for look in looks))
         _card(folder, figures, shape, seed)
         folder.inputs["texts"] = "data/sample"
-    return {**figures, "seconds": round(time.monotonic() - began, 1), "written": str(out)}
+    return {**figures, "seconds": round(time.monotonic() - began, 1), "wrote": str(out)}
 
 
 def _card(folder: Folder, figures: dict[str, Any], shape: Shape, seed: int) -> None:
