@@ -44,6 +44,7 @@ class Words(NamedTuple):
     versions: str
     load: str
     seconds: str
+    marks: tuple[str, str, str]  # between parts: comma, semicolon, colon
 
 
 PEERS_ZH = {
@@ -83,6 +84,7 @@ same run, above 1 where ours is the better one; a dash where there is no peer, o
     "Versions, as of",
     "load",
     "s",
+    (", ", "; ", ": "),
 )
 CHINESE = Words(
     "docs/benchmarks.zh.md",
@@ -109,6 +111,7 @@ English: [benchmarks.md](benchmarks.md)""",
     "版本，记于",
     "负载",
     "秒",
+    ("，", "；", "："),
 )
 
 
@@ -190,12 +193,14 @@ def row(entry: Entry, found: dict[str, Any] | None, form: str, words: Words, aga
     start = f"| `{entry.name}` {'' if again else cell(what) + ' '}"
     if found is None:
         return f"{start}| – | {words.not_run} | {cell(reach)} | – | – | – |"
+    comma, semicolon, _ = words.marks
     if found["ok"] is not None:
-        reach += f"; {words.reached[not found['ok']]}"
+        reach += semicolon + words.reached[not found["ok"]]
     run = found.get("run", {})
-    when = f"{form}, {run.get('date', words.unknown)}"
+    when = form + comma + run.get("date", words.unknown)
     if run:
-        when += f"; {number(run['seconds'])} {words.seconds}, {words.load} {run['load']['start']}–{run['load']['end']}"
+        load = f"{words.load} {run['load']['start']}–{run['load']['end']}"
+        when += f"{semicolon}{number(run['seconds'])} {words.seconds}{comma}{load}"
     middle = (sizes(found), found["figure"], reach, ratios(entry, found, words), times(entry, found), when)
     return f"{start}| {' | '.join(map(cell, middle))} |"
 
@@ -215,20 +220,21 @@ def rows(
 def machine(found: dict[str, Any], words: Words) -> str:
     """The machine of a result in a line."""
     here = found["machine"]
-    return f"{here['cores']} {words.cores}, {here['processor']}, {here['system']}, Python {here['python']}"
+    parts = (f"{here['cores']} {words.cores}", here["processor"], here["system"], f"Python {here['python']}")
+    return words.marks[0].join(parts)
 
 
 def page(words: Words, full: dict[str, dict[str, Any]], short: dict[str, dict[str, Any]]) -> str:
     """The whole page in one language."""
     every = [*full.values(), *short.values()]
     lines = [f"# {words.title}", "", words.lead, ""]
-    lines += [f"- {words.machines}: {one}" for one in dict.fromkeys(machine(found, words) for found in every)]
+    comma, _, colon = words.marks
+    lines += [f"- {words.machines}{colon}{one}" for one in dict.fromkeys(machine(found, words) for found in every)]
     runs = [one["run"] for one in every if "run" in one]
     if runs:
         last = max(runs, key=lambda run: str(run["date"]))
-        lines.append(
-            f"- {words.versions} {last['date']}: {', '.join(f'{name} {one}' for name, one in last['versions'].items())}"
-        )
+        versions = comma.join(f"{name} {one}" for name, one in last["versions"].items())
+        lines.append(f"- {words.versions} {last['date']}{colon}{versions}")
     for room in ROOMS:
         lines += ["", f"## {words.rooms[room]}", "", f"| {' | '.join(words.head)} |", "|---" * len(words.head) + "|"]
         for entry in ENTRIES:

@@ -35,6 +35,7 @@ from tour.stages import Stage
 from tour.words import CLAIMS, COUNTED, OUTCOMES, SPELT, STAGES, SUMMED
 
 SHOWN = Words("shown", "已证明")
+COMMA = Words(", ", "，")
 SHARES = {"preferences", "reward"}
 """Claims whose figures are shares."""
 
@@ -116,7 +117,7 @@ def _spelt(claim: Claim) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for name, value in claim.figures.items():
         if isinstance(value, list):
-            made[name] = Markup(", ").join(say(OUTCOMES[one]) for one in value if one) or "–"
+            made[name] = say(COMMA).join(say(OUTCOMES[one]) for one in value if one) or "–"
         else:
             made[name] = spell(value) if isinstance(value, float) else value
     return made
@@ -204,7 +205,7 @@ def _seen(stage: Stage) -> Markup:
             told.append(say(OUTCOMES[value]))
         elif (isinstance(value, int | float) and value) or (isinstance(value, str) and name in SPELT):
             told.append(say(words, n=value))
-    return Markup(", ").join(told[:4]) or Markup("–")
+    return say(COMMA).join(told[:4]) or Markup("–")
 
 
 def link(folder: Path | None, top: Path) -> Markup:
