@@ -51,7 +51,7 @@ class Wishes(NamedTuple):
     """Votes added to each side; wins and losses against an item of strength 0."""
     smoothing: float = 1.0
     """Votes added to each cell of an annotator's confusion table."""
-    rounds: int = 1000
+    replicates: int = 1000
     """Of the bootstrap."""
     seed: int = 0
     kinds: tuple[str, ...] = ("person", "model")
@@ -144,7 +144,10 @@ def fill_comparisons(
         votes, len(pairs.first), model=_coins(wish), prior=wish.prior, smoothing=wish.smoothing, told=told
     )
     standings = stand(
-        items_of(con, table, names_of(con, f"{table}_items")), prior=wish.prior, rounds=wish.rounds, seed=wish.seed
+        items_of(con, table, names_of(con, f"{table}_items")),
+        prior=wish.prior,
+        replicates=wish.replicates,
+        seed=wish.seed,
     )
     folder.write("data/pairs.jsonl", pair_rows(pairs, found, standings.strength, wish.method, plain=True))
     people = people_rows(found, names, [])
@@ -210,11 +213,11 @@ def aggregate_project(
         votes, len(pairs.first), model=_coins(wish), prior=wish.prior, smoothing=wish.smoothing, told=told
     )
     worths = _worths(choices_of(made), wish.prior)
-    duels = models_of(made, pairs, votes) if wish.rounds else None
+    duels = models_of(made, pairs, votes) if wish.replicates else None
     standings = (
-        Standings([], ["no two models meet in a comparison"] if wish.rounds else [], None, None, None, None)
+        Standings([], ["no two models meet in a comparison"] if wish.replicates else [], None, None, None, None)
         if duels is None
-        else stand(duels, prior=wish.prior, rounds=wish.rounds, seed=wish.seed)
+        else stand(duels, prior=wish.prior, replicates=wish.replicates, seed=wish.seed)
     )
     people = people_rows(found, made.annotators, made.kinds)
     likely = _likely(found, worths.strength[pairs.one] - worths.strength[pairs.two], wish.method)

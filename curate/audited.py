@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from data.folder import Folder
 
 DROPPED = "audit/dropped.jsonl"
-Read = tuple[list["Pair"], list["Ballot"]]
+
+
+class Judged(NamedTuple):
+    """What an audit makes of the judgments, for which it needs no row."""
+
+    found: "list[Found]"
+    judgments: int
+    several: "list[Ballot]"
+    """Those that might go round (curate/cycles.py), with the rows or without."""
 
 
 class Audited(NamedTuple):
@@ -40,46 +48,66 @@ class Audited(NamedTuple):
     """Rows that go because of a finding, and the reason."""
 
 
-def read_all(
-    folder: "Folder", waiting: "Waiting", clusters: Clusters, recipe: Recipe, prompts: Mapping[str, str]
-) -> "Read | None":
-    """The rows and judgments as an audit looks at them; None where there is none.
+def audit_judgments(folder: Path, limits: Mapping[str, Any], prompts: Mapping[str, str]) -> Judged:
+    """Audit the judgments of an export's folder.
 
     Args:
         prompts: the prompt of each task that was judged.
     """
-    if not recipe.checks.audit:
-        return None
-    return list(_pairs(waiting, clusters, recipe.rules)), list(_ballots(folder.path, prompts))
+    from curate.auditing import OF_JUDGMENTS, Limits, findings
+    from curate.cycles import of_more_tasks
+    from curate.material import material
+
+    looked_at = material((), _ballots(folder, prompts))
+    several = of_more_tasks(looked_at.ballots)
+    return Judged(
+        findings(looked_at, Limits(**limits), among=OF_JUDGMENTS),
+        len(looked_at.ballots),
+        [ballot for ballot in looked_at.ballots if ballot.prompt_id in several],
+    )
+
+
+def read_pairs(waiting: "Waiting", clusters: Clusters, recipe: Recipe) -> "list[Pair]":
+    """The rows as an audit looks at them; none where nothing is audited."""
+    return list(_pairs(waiting, clusters, recipe.rules)) if recipe.checks.audit else []
 
 
 def audit(
-    folder: "Folder", read: "Read | None", recipe: Recipe, gone: Collection[str], out: Path, threads: int
+    folder: "Folder",
+    pairs: "list[Pair]",
+    judged: Judged | None,
+    recipe: Recipe,
+    gone: Collection[str],
+    out: Path,
+    threads: int,
 ) -> Audited:
     """Audit the rows that are still there.
 
     Args:
-        read: what `read_all` gave.
+        pairs: what `read_pairs` gave.
+        judged: what `audit_judgments` gave; None where nothing is audited.
         gone: rows that go already.
         out: where the export shall lie; what is refused lies beside it.
 
     Raises:
         CheckFailed: a finding blocks.
     """
-    if read is None:
+    if judged is None:
         return Audited(None, {})
-    from curate.auditing import Limits, findings, rows_named
-    from curate.findings import FILE, blocking
+    from curate.auditing import OF_JUDGMENTS, Limits, findings, in_order, rows_named
+    from curate.findings import FILE, NAMES, blocking
     from curate.material import material
 
-    looked_at = material((pair for pair in read[0] if pair.id not in gone), read[1])
+    looked_at = material((pair for pair in pairs if pair.id not in gone), judged.several)
     index = _evaluation(folder, recipe)
-    found = findings(looked_at, Limits(**recipe.checks.limits), index, threads=threads)
+    others = [name for name in NAMES if name not in OF_JUDGMENTS]
+    found = findings(looked_at, Limits(**recipe.checks.limits), index, threads=threads, among=others)
+    found = in_order([*judged.found, *found])
     folder.write(FILE, (one.finding for one in found))
     folder.write("audit/cases.jsonl", ({"finding": one.finding.name, **c.plain()} for one in found for c in one.cases))
     stops = blocking([one.finding for one in found], [*recipe.checks.allow, *recipe.rules.drop])
     if stops:
-        _refuse(out, recipe, found, looked_at)
+        _refuse(out, recipe, found, looked_at, judged.judgments)
         names = " ".join(dict.fromkeys(one.name for one in stops))
         raise CheckFailed(
             f"{names.replace(' ', ', ')} block, and nothing was written; {out.name}.refused/report.html shows each:"
@@ -190,7 +218,7 @@ def take_away_refused(out: Path) -> None:
             rmtree(beside, ignore_errors=True)
 
 
-def _refuse(out: Path, recipe: Recipe, found: "list[Found]", looked_at: "Material") -> None:
+def _refuse(out: Path, recipe: Recipe, found: "list[Found]", looked_at: "Material", judgments: int) -> None:
     """Write what stopped an export into a folder beside it."""
     from curate.findings import FILE
     from curate.report_pages import audit_page
@@ -198,7 +226,7 @@ def _refuse(out: Path, recipe: Recipe, found: "list[Found]", looked_at: "Materia
 
     counts = {
         "rows": len(looked_at.pairs),
-        "judgments": len(looked_at.ballots),
+        "judgments": judgments,
         "texts": len(looked_at.passages),
     }
     config = {"format": recipe.format, "checks": recipe.checks.model_dump(mode="json")}

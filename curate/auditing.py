@@ -10,7 +10,7 @@ What each name means is in curate/findings.py. The same material gives the same 
 same order, however its rows were ordered.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -24,6 +24,8 @@ from data.errors import BadInput, nearest
 from data.parallel import how_many
 from data.records import Record
 
+OF_JUDGMENTS = ("position_bias", "position_bias_person", "speed_outlier", "agreement_outlier")
+"""Findings that follow from judgments alone, whatever the rows are."""
 _LICENCES = ("licence_unknown", "licence_mixed", "licence_restricted")
 
 
@@ -55,10 +57,12 @@ def findings(
     evaluation: "content.EvaluationIndex | None" = None,
     step: Callable[[str], None] = lambda _: None,
     threads: int = 1,
+    among: Collection[str] = NAMES,
 ) -> list[Found]:
     """Everything the checks find, in the order of curate.findings.NAMES.
 
     Args:
+        among: the findings to look for; of them those alone that `limits.only` names, where it names any.
         evaluation: the evaluation files' index (curate.contamination.index); without it that check is left out.
         step: is told the name of each check before it runs; with `limits.only` those it names run alone.
         threads: how many threads (and processes, of which the script must be importable) may work at once;
@@ -67,14 +71,19 @@ def findings(
     limits = limits or Limits()
     check_only(limits)
     threads = how_many(threads)
+    wanted = {name for name in among if not limits.only or name in limits.only}
     found: list[Found] = []
     for check in checks(material, limits, evaluation, threads):
-        if not limits.only or set(check.finds) & set(limits.only):
+        if wanted.intersection(check.finds):
             step(check.name)
             found += check.look()
+    return in_order(one for one in found if one.finding.name in wanted)
+
+
+def in_order(found: Iterable[Found]) -> list[Found]:
+    """Findings in the order of curate.findings.NAMES."""
     places = {name: place for place, name in enumerate(NAMES)}
-    kept = [one for one in found if not limits.only or one.finding.name in limits.only]
-    return sorted(kept, key=lambda one: places[one.finding.name])
+    return sorted(found, key=lambda one: places[one.finding.name])
 
 
 def looked_for(material: Material, limits: Limits, evaluation: "content.EvaluationIndex | None" = None) -> list[str]:

@@ -35,6 +35,8 @@ class Believed(NamedTuple):
     verdicts: "Verdicts"
     annotators: list[str]
     kinds: list[str]
+    cast: int
+    """What curate.casting.cast_ballots returned, for the criterion of the rules."""
 
 
 def believe(con: "Connection", project: str, rules: Rules) -> Believed | None:
@@ -44,7 +46,8 @@ def believe(con: "Connection", project: str, rules: Rules) -> Believed | None:
     from curate.votes import choices_of, pair_votes
     from data.rankings import plackett_luce
 
-    cast = ballots(con, cast_ballots(con, project, rules.criterion), [KINDS[word] for word in rules.sources])
+    most = cast_ballots(con, project, rules.criterion)
+    cast = ballots(con, most, [KINDS[word] for word in rules.sources])
     voice = _voice(cast.kinds, rules)
     pairs, votes = pair_votes(cast, voice)
     if not pairs.first:
@@ -68,7 +71,7 @@ def believe(con: "Connection", project: str, rules: Rules) -> Believed | None:
         if rules.aggregate == "plackett-luce":
             p = 1 / (1 + exp(rows[task]["scores"][b] - rows[task]["scores"][a]))
         rows[task]["pairs"].append({"first": a, "second": b, "probability": _rounded(p)})
-    return Believed([rows[task] for task in sorted(rows)], found, cast.annotators, cast.kinds)
+    return Believed([rows[task] for task in sorted(rows)], found, cast.annotators, cast.kinds, most)
 
 
 def _voice(kinds: list[str], rules: Rules) -> Any:

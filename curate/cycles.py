@@ -120,13 +120,24 @@ def _circles(lean: dict[tuple[str, str], int]) -> list[list[str]]:
     return [circle for knot in knots(beats) if (circle := shortest(beats, knot))]
 
 
+def of_more_tasks(ballots: Sequence[Ballot]) -> set[str]:
+    """The prompts whose judgments might go round: judged in two tasks, or in one of more than two answers."""
+    task: dict[str, str] = {}
+    return {b.prompt_id for b in ballots if len(b.place) > 2 or task.setdefault(b.prompt_id, b.task) != b.task}
+
+
+def of_several(pairs: Sequence[Pair]) -> set[str]:
+    """The prompts whose rows can go round: a circle of three is three rows."""
+    return {prompt for prompt, rows in Counter(pair.prompt_id for pair in pairs).items() if rows > 2}
+
+
 def of_pairs(pairs: Sequence[Pair]) -> list[tuple[str, list[str]]]:
     """Prompt and circle of chosen and rejected answers, for every knot among one prompt's rows."""
     graphs: dict[str, dict[str, set[str]]] = {}
-    rows = Counter(pair.prompt_id for pair in pairs)
+    several = of_several(pairs)
     for pair in pairs:
-        if rows[pair.prompt_id] < 3:
-            continue  # a circle of three is three rows
+        if pair.prompt_id not in several:
+            continue
         beats = graphs.setdefault(pair.prompt_id, {})
         beats.setdefault(pair.chosen_id, set()).add(pair.rejected_id)
         beats.setdefault(pair.rejected_id, set())

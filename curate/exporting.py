@@ -103,7 +103,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
         NotEnough: no pair comes of the project.
         CheckFailed: a finding blocks, or agreement is not reached where it is required.
     """
-    from curate.audited import audit, read_all
+    from curate.audited import audit, audit_judgments, read_pairs
     from curate.decisions import cluster, quota_of
     from curate.engine import engine
     from curate.evidence import Plan
@@ -111,7 +111,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     from curate.repeated import find_repeated, keep_order
     from curate.rows import Waiting, columns_of, write_rows
 
-    rules = recipe.rules
+    rules, checks = recipe.rules, recipe.checks
     plan = Plan(source.project, rules, recipe.format, source.retracted)
     many = source.tasks > _FEW
     threads = THREADS if many else 1
@@ -122,15 +122,16 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
                 raise _nothing(source, tally, waiting.reasons())
             came = source.came() if rules.dedup != "none" else {}
             repeats = start(find_repeated, waiting.whole(), rules, came, threads, folder.path)
-            agreed = _agreed(con, source, recipe)
+            agreed = _agreed(con, source, recipe, None if found is None or rules.criterion else found.cast)
             prompts = dict(con.execute("SELECT task, prompt FROM tasks").fetchall())
-        require(agreed, recipe.checks)
+        require(agreed, checks)
         people = [] if found is None else annotators(found)
         write_measures(folder, agreed, people)
+        heard = start(audit_judgments, folder.path, checks.limits, prompts) if checks.audit else lambda: None
         with progress("clusters, duplicates, audit, rows", total=4) as step:
             clusters = cluster(waiting.prompts, rules)
             step(1)
-            read = read_all(folder, waiting, clusters, recipe, prompts)
+            pairs = read_pairs(waiting, clusters, recipe)
             twice = repeats()
             twice.write(folder)
             keep_order(folder, waiting, came)
@@ -140,7 +141,7 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
             # What the audit leaves out decides which rows a quota keeps; where it leaves out nothing they are known.
             given = (folder, waiting.path, plan, clusters)
             written = None if rules.drop else start(write_rows, *given, left_out)
-            audited = audit(folder, read, recipe, gone, out, threads)
+            audited = audit(folder, pairs, heard(), recipe, gone, out, threads)
             step(1)
             gone |= audited.left_out
             rows = written() if written else write_rows(*given, gone | quota_of(waiting.briefs, clusters, rules, gone))
@@ -157,12 +158,12 @@ def fill(folder: "Folder", source: Source, recipe: Recipe, out: Path) -> Made:
     )
 
 
-def _agreed(con: "Connection", source: Source, recipe: Recipe) -> list[dict[str, Any]]:
-    """How far the annotators agree beyond chance, by criterion."""
+def _agreed(con: "Connection", source: Source, recipe: Recipe, cast: int | None) -> list[dict[str, Any]]:
+    """How far the annotators agree beyond chance, by criterion; `cast` as in curate.measured.agreement."""
     from curate.measured import agreement
 
     with progress("measuring agreement", total=1) as step:
-        agreed = agreement(con, source.project, recipe.checks, recipe.rules.seed)
+        agreed = agreement(con, source.project, recipe.checks, recipe.rules.seed, cast)
         step(1)
     return agreed
 

@@ -166,6 +166,6 @@ def circles(material: Material, ballots: Columns) -> list[Found]:
         cases.append(case(prompt, "prompt", "rows: " + " > ".join(r[:12] for r in [*circle, circle[0]])))
     if not cases:
         return []
-    prompts = len({b.prompt_id for b in material.ballots} | {p.prompt_id for p in material.pairs})
-    says = f"{len(cases):,} circles in what was said of {prompts:,} prompts"
+    prompts = len(several | cycles.of_several(material.pairs))
+    says = f"{len(cases):,} circles in what was said of {prompts:,} prompts with more than two answers"
     return [finding("intransitive", "warn", prompts, says, cases)]

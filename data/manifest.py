@@ -31,7 +31,7 @@ import orjson
 
 from data.errors import BadInput, NotThere, one_line
 from data.jsonl import explain
-from data.parallel import processes
+from data.parallel import in_order, processes
 from data.records import Record, digest
 from data.version import NAME
 from data.version import version as our_version
@@ -73,10 +73,13 @@ def make_manifest(
     folder: Path, what: str, config: dict[str, Any], inputs: dict[str, Any], rows: dict[str, int]
 ) -> Manifest:
     """The manifest of what lies in a folder now; `rows` has the row count of each JSONL file."""
-    files = []
-    for name, path in sorted(_files(folder).items()):
-        sha256, size = _hash_file(path)
-        files.append(FileEntry(path=name, sha256=sha256, bytes=size, rows=rows.get(name)))
+    there = sorted(_files(folder).items())
+    with in_order(len(there)) as run:
+        hashed = list(run(_hash_file, [path for _, path in there]))
+    files = [
+        FileEntry(path=name, sha256=sha256, bytes=size, rows=rows.get(name))
+        for (name, _), (sha256, size) in zip(there, hashed, strict=True)
+    ]
     made = Manifest(
         format=FORMAT,
         what=what,
@@ -172,7 +175,10 @@ def verify_folder(folder: Path) -> list[str]:
     listed = {f.path: f for f in manifest.files}
     faults += [f"{name}: missing" for name in sorted(listed.keys() - there.keys())]
     faults += [f"{name}: not written by the run that made this folder" for name in sorted(there.keys() - listed.keys())]
-    changed = [n for n in sorted(listed.keys() & there.keys()) if _changed(listed[n], there[n])]
+    both = sorted(listed.keys() & there.keys())
+    with in_order(len(both)) as run:
+        differ = run(_changed, [listed[n] for n in both], [there[n] for n in both])
+        changed = [n for n, other in zip(both, differ, strict=True) if other]
     told = _told_rows(folder) if changed else {}
     for name in changed:
         rows = _changed_rows(there[name], name, told[name]) if name in told else []

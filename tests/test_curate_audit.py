@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench.planted import plant
 from curate import bias, cycles, people
 from curate.audit import main
-from curate.auditing import Limits, findings
+from curate.auditing import OF_JUDGMENTS, Limits, findings, in_order
 from curate.ballot_columns import WHOLE, columns, first_shown_parts
 from curate.contamination import EvaluationText, index
 from curate.findings import NAMES, Found, blocking
@@ -72,6 +72,31 @@ def test_the_order_of_the_material_changes_nothing(shuffle: random.Random) -> No
     for part in mixed:
         shuffle.shuffle(part)
     assert findings(material(*mixed)) == findings(project)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_judgments_audited_apart_from_the_rows_give_the_same_findings(seed: int) -> None:
+    project = plant(seed, 150).material
+    round_in_tasks = [ballot(n, "x", two, task=f"t{n}", prompt="p1") for n, two in enumerate(("ab", "bc", "ca"))]
+    orders = ("abc", "bca", "cab")
+    round_in_a_task = [ballot(n, str(n), o, shown="abc", task="t9", prompt="p2") for n, o in enumerate(orders, 3)]
+    ballots = [*project.ballots, *round_in_tasks, *round_in_a_task]
+    whole = findings(material(project.pairs, ballots, project.passages))
+    assert len(cases(whole, "intransitive")) >= 3
+    several = cycles.of_more_tasks(ballots)
+    assert {"p1", "p2"} <= several < {b.prompt_id for b in ballots}
+    of_judgments = findings(material((), ballots), among=OF_JUDGMENTS)
+    assert {one.finding.name for one in of_judgments} >= {"position_bias_person", "speed_outlier"}
+    rows = material(project.pairs, [b for b in ballots if b.prompt_id in several], project.passages)
+    others = findings(rows, among=[name for name in NAMES if name not in OF_JUDGMENTS])
+    assert in_order([*of_judgments, *others]) == whole
+
+
+def test_circles_are_counted_among_the_prompts_that_can_go_round() -> None:
+    round_in_tasks = [ballot(n, "x", two, task=f"t{n}") for n, two in enumerate(("ab", "bc", "ca"))]
+    plain = [ballot(n, "x", "ab", prompt=f"q{n}") for n in range(10, 30)]
+    (found,) = [one for one in findings(material([], [*round_in_tasks, *plain])) if one.finding.name == "intransitive"]
+    assert (found.finding.count, found.finding.of) == (2, 1)
 
 
 def test_nothing_at_all_gives_no_finding() -> None:
