@@ -106,7 +106,7 @@ def battles(count: int, items: int, seed: int) -> dict[str, Any]:
 def strengths(made: dict[str, Any], rounds: int) -> dict[str, Any]:
     """Our seconds for strengths and intervals, and how many true strengths lie in theirs."""
     clock, cpu = time.perf_counter(), time.process_time()
-    found = bootstrap_strengths(made["first"], made["second"], made["winner"], rounds=rounds)
+    found = bootstrap_strengths(made["first"], made["second"], made["winner"], replicates=rounds)
     seconds, cpu = time.perf_counter() - clock, time.process_time() - cpu
     theta = made["theta"] - made["theta"].mean()
     assert found.low is not None

@@ -232,7 +232,7 @@ def _strengths(cell: Cell, size: int, random: np.random.Generator) -> Drawn:
     point = random.random(count) * (win + lose + 0.6 * ties)
     winner = np.where(point < win, 1, np.where(point < win + lose, 2, 0))
     found = bootstrap_strengths(
-        first, second, winner, items=items, order=True, rounds=100, seed=int(random.integers(2**31)), threads=1
+        first, second, winner, items=items, order=True, replicates=100, seed=int(random.integers(2**31)), threads=1
     )
     if found.low is not None and found.high is not None:
         yield "Bradley-Terry strength", found.low, found.high, np.arange(items)

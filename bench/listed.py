@@ -310,7 +310,7 @@ ENTRIES = (
         *("gated", "train", "", "gated", 200),
         "one store to a gated adapter, twice, in empty workspaces",
         "从一个存储到过门禁的适配器，在空工作区中做两次",
-        *("≤ 300 s; the same digests", "≤ 300 秒；摘要相同"),
+        *("≤ 300 s; the same digests", "≤ 300 秒；摘要值相同"),
         times=("seconds",),
     ),
     Entry(

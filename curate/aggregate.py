@@ -27,8 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     args = _flags().parse_args(argv)
     if bool(args.files) == bool(args.project or args.snapshot):
         raise BadInput("name files of labels, or a --project (of the store or of a --snapshot), one of the two")
-    if not 0 <= args.prior < 1000 or not 0 <= args.smoothing < 1000 or args.rounds < 1 or args.seed < 0:
-        raise BadInput("--prior and --smoothing lie between 0 and 1000, --rounds is at least 1, --seed at least 0")
+    if not 0 <= args.prior < 1000 or not 0 <= args.smoothing < 1000 or args.replicates < 1 or args.seed < 0:
+        raise BadInput("--prior and --smoothing lie between 0 and 1000, --replicates is at least 1, --seed at least 0")
     if not args.files and not args.prior:
         raise BadInput("--prior: a prompt has few rankings, and without a prior their strengths are infinite; give 0.5")
     finish(aggregate(args), args.json)
@@ -48,7 +48,7 @@ def _flags() -> argparse.ArgumentParser:
     p.add_argument(
         "--smoothing", type=float, default=1.0, help="votes added to each cell of a confusion table (default: 1)"
     )
-    p.add_argument("--rounds", type=int, default=1000, help="of the bootstrap (default: 1000)")
+    p.add_argument("--replicates", type=int, default=1000, help="of the bootstrap (default: 1000)")
     p.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
     p.add_argument("--sources", default="human,model", help="whose judgments count (default: human,model)")
     p.add_argument("--criterion", help="compare rated responses by their rating on this criterion")
@@ -59,7 +59,7 @@ def _flags() -> argparse.ArgumentParser:
     p.add_argument("--item-b", default="item_b", metavar="COLUMN", help="column of what was shown second")
     p.add_argument("--winner", default="winner", metavar="COLUMN", help="column of the winner")
     p.add_argument("--threads", type=int, help="how many work at a time (default: as many as cores)")
-    p.add_argument("--memory", type=int, metavar="MB", help="memory for tables before they spill to disk")
+    p.add_argument("--memory", type=int, metavar="MB", help="megabytes that tables may hold before they spill to disk")
     add_store(p)
     add_json(p)
     return p
@@ -72,7 +72,7 @@ def aggregate(args: argparse.Namespace) -> dict[str, Any]:
     from data.folder import write_folder
 
     kinds = tuple(sorted(_kind(word.strip()) for word in args.sources.split(",") if word.strip()))
-    wish = Wishes(args.method, args.prior, args.smoothing, args.rounds, args.seed, kinds, args.criterion)
+    wish = Wishes(args.method, args.prior, args.smoothing, args.replicates, args.seed, kinds, args.criterion)
     columns = {name: getattr(args, name) for name in COLUMNS["comparisons" if args.comparisons else "labels"]}
     config: dict[str, Any] = {**wish._asdict(), "kinds": list(kinds)}
     if args.files:

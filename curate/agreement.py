@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--check", action="store_true", help="ask the krippendorff package too; status 1 if it differs")
     p.add_argument("--gate", action="store_true", help="status 1 when alpha is not reached, 3 when that is open")
     p.add_argument("--threads", type=int, help="how many work at a time (default: all cores)")
-    p.add_argument("--memory", type=int, metavar="MB", help="megabytes DuckDB may hold before it spills to disk")
+    p.add_argument("--memory", type=int, metavar="MB", help="megabytes that tables may hold before they spill to disk")
     add_store(p)
     add_json(p)
     args = p.parse_args(argv)

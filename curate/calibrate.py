@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in dict.fromkeys((*COLUMNS["labels"], *COLUMNS["comparisons"])):
         p.add_argument(f"--{name.replace('_', '-')}", default=name, metavar="COLUMN", help=f"column of {name}")
     p.add_argument("--threads", type=int, help="how many work at a time (default: as many as cores)")
-    p.add_argument("--memory", type=int, metavar="MB", help="memory for tables before they spill to disk")
+    p.add_argument("--memory", type=int, metavar="MB", help="megabytes that tables may hold before they spill to disk")
     add_store(p)
     add_json(p)
     args = p.parse_args(argv)

@@ -2,7 +2,7 @@
 
 Each figure is what the command of its name would say of people's judgments at the same moment, by the same
 arithmetic: curate.agreement's alpha with the jackknife's interval, curate.audit's shares, curate.aggregate's
-reliabilities (Dawid and Skene) and standings (a thousand rounds of the bootstrap, seed 0).
+reliabilities (Dawid and Skene) and standings (a thousand replicates of the bootstrap, seed 0).
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ class Wish(NamedTuple):
     """How to measure: the defaults of the commands."""
 
     threshold: float = 0.8
-    rounds: int = 1000
+    replicates: int = 1000
     seed: int = 0
 
 
@@ -136,7 +136,7 @@ def slow(state: State, wish: Wish) -> Measures:
     )
     if met is None:
         return found
-    standings = stand(met, prior=0.5, rounds=wish.rounds, seed=wish.seed)
+    standings = stand(met, prior=0.5, replicates=wish.replicates, seed=wish.seed)
     order = {"order": standings.order, "order_low": standings.order_low, "order_high": standings.order_high}
     _put(found, "standings", {}, {**order, "tie": standings.tie, "warnings": standings.warnings})
     for row in standings.rows:

@@ -21,15 +21,19 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 
-def agreement(con: "Connection", project: str, checks: Checks, seed: int) -> Rows:
-    """The rows of audit/agreement.jsonl, from the tables of curate/frames.py; none where nothing can be compared."""
+def agreement(con: "Connection", project: str, checks: Checks, seed: int, cast: int | None = None) -> Rows:
+    """The rows of audit/agreement.jsonl, from the tables of curate/frames.py; none where nothing can be compared.
+
+    Args:
+        cast: what curate.casting.cast_ballots returned, where it was called for this project without a criterion.
+    """
     from curate.agree import Question, agree
     from curate.observed import observe_snapshot, settle_repeats
     from curate.rankings import rankings_agree
 
     question = Question(None, checks.agreement, seed=seed, sliced=False)
     try:
-        scales = observe_snapshot(con, project)
+        scales = observe_snapshot(con, project, cast=cast)
     except NotEnough:
         return []
     settle_repeats(con)

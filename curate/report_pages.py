@@ -201,7 +201,7 @@ def _judged_slices(slices: Sequence[Row]) -> list[Markup]:
 
 _AGREEMENT = Words("{name}: how far annotators agree", "{name}：标注者有多一致")
 _AGGREGATE = Words("{name}: votes put together", "{name}：票数汇总")
-_AUDIT = Words("{name}: audit", "{name}：审查")
+_AUDIT = Words("{name}: audit", "{name}：审计")
 _JUDGED = Words("{name}: judges held against people", "{name}：以人为准检验裁判")
 _JUDGED_SAYS = Words("{who}: alpha with people {alpha}{ends}; {sure}.", "{who}：与人的 α 为 {alpha}{ends}；{sure}。")
 _TOO_SURE = Words("it is too sure of itself", "它过于自信")

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 DENSE = 500
-"""Items up to which strengths are solved as a table of items by items, with all the rounds asked for."""
+"""Items up to which strengths are solved as a table of items by items, with all the replicates asked for."""
 MOST = 20_000
 """Items that are ranked against each other at all: of so many most met hardly any other."""
-ROUNDS = 100
+REPLICATES = 100
 """Of the bootstrap, at most, beyond DENSE items."""
 
 
@@ -100,14 +100,14 @@ def items_of(con: "Connection", table: str, names: Sequence[str]) -> Duels:
     return Duels(list(names), a, b, w, columns["n"].astype(np.float64), None)
 
 
-def stand(duels: Duels, *, prior: float, rounds: int, seed: int) -> Standings:
+def stand(duels: Duels, *, prior: float, replicates: int, seed: int) -> Standings:
     """Strengths with intervals by resampling, an order effect, and warnings; none for more than MOST items."""
     if len(duels.items) > MOST:
         why = f"{len(duels.items):,} items are too many to rank against each other (at most {MOST}): no standings"
         return Standings([], [why], None, None, None, None)
     from data.strength_intervals import FEW
 
-    found = _solved(duels, prior, rounds, seed)
+    found = _solved(duels, prior, replicates, seed)
     whole = found.whole
     if whole.strength is None:
         return Standings([], [f"no strengths: {whole.why}"], None, None, None, None)
@@ -133,14 +133,18 @@ def stand(duels: Duels, *, prior: float, rounds: int, seed: int) -> Standings:
     )
 
 
-def _solved(duels: Duels, prior: float, rounds: int, seed: int) -> "StrengthIntervals":
+def _solved(duels: Duels, prior: float, replicates: int, seed: int) -> "StrengthIntervals":
     from data.strength_intervals import bootstrap_strengths
     from data.strength_sparse import sparse_strengths
 
     rows, items = (duels.first, duels.second, duels.winner, duels.weight), len(duels.items)
     if items > DENSE and duels.group is None and prior > 0:
-        return sparse_strengths(*rows, items=items, prior=prior, rounds=max(2, min(rounds, ROUNDS)), seed=seed)
-    return bootstrap_strengths(*rows, duels.group, items=items, prior=prior, order=True, rounds=rounds, seed=seed)
+        return sparse_strengths(
+            *rows, items=items, prior=prior, replicates=max(2, min(replicates, REPLICATES)), seed=seed
+        )
+    return bootstrap_strengths(
+        *rows, duels.group, items=items, prior=prior, order=True, replicates=replicates, seed=seed
+    )
 
 
 def _weights(duels: Duels) -> "NDArray[np.float64]":
@@ -179,5 +183,5 @@ def _warnings(duels: Duels, found: "StrengthIntervals") -> list[str]:
         names = ", ".join(duels.items[i] for i in group[:5]) + ("…" if len(group) > 5 else "")
         said.append(f"never beaten by the rest, so only the prior keeps them finite: {names}")
     if found.undefined:
-        said.append(f"{found.undefined} rounds of the bootstrap gave no finite strengths and are left out")
+        said.append(f"{found.undefined} replicates of the bootstrap gave no finite strengths and are left out")
     return said

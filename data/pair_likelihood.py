@@ -121,16 +121,16 @@ def climb_many(
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """The maxima for many tables of counts near one whose maximum is known.
 
-    Every round takes steps with the one curvature of the known maximum: where rounds are drawn from its
+    Every step has the one curvature of the known maximum for all: where the tables are drawn from its
     own counts they differ from it by little, and each step gains two digits or so at the price of a few
     exponentials per pair, without a single system of equations.
 
     Args:
-        won, tied, lost: shape (pairs, rounds); `pairs` says only which items.
+        won, tied, lost: shape (pairs, replicates); `pairs` says only which items.
         start: the known maximum; `inverse` the inverse of the curvature there.
 
     Returns:
-        Points, shape (items + 2, rounds), and which of them are maxima to 1e-9.
+        Points, shape (items + 2, replicates), and which of them are maxima to 1e-9.
     """
     from scipy.sparse import csr_array
 

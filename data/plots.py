@@ -173,27 +173,6 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], *, log: bool = Fa
     return _drawn(alt.layer(*layers), 220)
 
 
-def heat(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]]) -> Markup:
-    """A table of numbers as cells, fuller where greater, each with its number; None leaves a cell empty."""
-    import altair as alt
-
-    down, across = _names(rows), _names(columns)
-    cells = [
-        {"y": y, "x": x, "v": v, "t": _short(v)}
-        for y, line in zip(down, values, strict=True)
-        for x, v in zip(across, line, strict=True)
-        if v is not None
-    ]
-    base = alt.Chart(_values(cells)).encode(
-        y=_rows_axis(down),
-        x=alt.X("x:N", title=None, sort=across, axis=alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False)),
-    )
-    strength = alt.FillOpacity("v:Q", legend=None, scale=alt.Scale(range=[0.04, 0.55], zero=True))
-    filled = base.mark_rect(fill=PALETTE["one"], stroke=PALETTE["line"]).encode(fillOpacity=strength)
-    said = base.mark_text(color=PALETTE["text"], fontSize=12).encode(text="t:N")
-    return _drawn(alt.layer(filled, said), 30 * len(down) + 30)
-
-
 def _values(rows: list[dict[str, Any]]) -> Any:
     """The rows as the chart's own data; they stand in it, nothing is fetched."""
     import altair as alt

@@ -1,8 +1,8 @@
 """Intervals for strengths: comparisons, or whole groups of them, drawn again with replacement.
 
-Comparisons of the same two items with the same outcome are exchangeable, so a round over a million of them
+Comparisons of the same two items with the same outcome are exchangeable, so a replicate over a million of them
 is one multinomial draw over some thousand counts. Comparisons that hang together (all that one prompt
-gave) are drawn as groups. A round starts from the strengths of the whole. The same seed gives the same
+gave) are drawn as groups. A replicate starts from the strengths of the whole. The same seed gives the same
 intervals at every number of threads.
 
 Source: B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993).
@@ -22,7 +22,7 @@ from data.strength import Strengths, TieModel, centring, fit_pairs, prepared, ta
 
 FEW = 20
 """Comparisons of an item below which its interval promises more than it keeps (bench/coverage.py)."""
-_ROUNDS = 50  # solved together: counts and utilities of some thousand pairs then stay in the cache
+_TOGETHER = 50  # solved together: counts and utilities of some thousand pairs then stay in the cache
 
 
 class StrengthIntervals(NamedTuple):
@@ -37,7 +37,7 @@ class StrengthIntervals(NamedTuple):
     low: Floats | None
     high: Floats | None
     draws: Floats | None
-    """Rounds x items, the log-strengths of each round; a round without a finite maximum is NaN."""
+    """Replicates x items, the log-strengths of each; one without a finite maximum is NaN."""
     undefined: int
     """Rounds without a finite maximum; intervals leave them out."""
     order_low: float | None = None
@@ -63,7 +63,7 @@ def bootstrap_strengths(
     tie_model: TieModel = "davidson",
     prior: float = 0.5,
     order: bool = False,
-    rounds: int = 1000,
+    replicates: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
     threads: int | None = None,
@@ -76,14 +76,14 @@ def bootstrap_strengths(
             one group are not independent, so whole groups are drawn. Needed where weights are fractions.
         items: how many there are; by default the largest number plus one.
         tie_model, prior, order: those of `data.strength.fit_pairs`.
-        rounds: how many, at least 1.
+        replicates: how many, at least 1.
         confidence: coverage aimed at, within (0, 1).
 
     Raises:
         BadInput: what `tally` refuses, or numbers out of range.
     """
-    if rounds < 1 or not 0 < confidence < 1 or seed < 0:
-        raise BadInput("bootstrap: give at least 1 round, a confidence between 0 and 1, a seed of at least 0")
+    if replicates < 1 or not 0 < confidence < 1 or seed < 0:
+        raise BadInput("bootstrap: give at least 1 replicate, a confidence between 0 and 1, a seed of at least 0")
     pairs = tally(first, second, winner, weight, order=order)
     count = items if items is not None else int(max(pairs.second.max(), pairs.first.max())) + 1
     whole = fit_pairs(pairs, count, tie_model=tie_model, prior=prior, order=order)
@@ -99,12 +99,12 @@ def bootstrap_strengths(
     centre = centring(whole.component, prior)
 
     def solve(batch: int) -> tuple[Floats, Floats]:
-        size = min(_ROUNDS, rounds - batch * _ROUNDS)
+        size = min(_TOGETHER, replicates - batch * _TOGETHER)
         drawn = _draw(pairs, grouped, np.random.default_rng([seed, batch]), size)
         points = _solved(drawn, pairs, shape, tie_model, start, inverse)
         return np.einsum("ij,jr->ri", centre, points[:count]), points[count]
 
-    batches = range(-(-rounds // _ROUNDS))
+    batches = range(-(-replicates // _TOGETHER))
     with in_order(len(batches), threads) as each:
         parts = list(each(solve, batches))
     draws, turns = (np.concatenate(found) for found in zip(*parts, strict=True))
@@ -112,11 +112,11 @@ def bootstrap_strengths(
 
 
 def _intervals(whole: Strengths, draws: Floats, turns: Floats, confidence: float) -> StrengthIntervals:
-    """The intervals that the rounds' strengths (rounds x items) and order parameters (rounds) give."""
-    rounds = len(draws)
+    """The intervals that the replicates' strengths (replicates x items) and order parameters (replicates) give."""
+    replicates = len(draws)
     known = np.isfinite(draws).all(axis=1)
-    undefined = int(rounds - known.sum())
-    if undefined * 2 > rounds or rounds - undefined < 2:
+    undefined = int(replicates - known.sum())
+    if undefined * 2 > replicates or replicates - undefined < 2:
         return StrengthIntervals(whole, None, None, draws, undefined)
     reach = NormalDist().inv_cdf((1 + confidence) / 2)
     half = reach * draws[known].std(axis=0, ddof=1)
@@ -176,7 +176,7 @@ def _distinct(cells: Any) -> tuple[Ints, Ints]:
 
 
 def _draw(pairs: Pairs, groups: _Groups | None, random: np.random.Generator, size: int) -> Floats:
-    """Counts of rounds drawn with replacement: (3 x pairs) x rounds, the won, the tied, the lost."""
+    """Counts of replicates drawn with replacement: (3 x pairs) x replicates, the won, the tied, the lost."""
     if groups is None:
         cells = np.concatenate([pairs.won, pairs.tied, pairs.lost])
         total = cells.sum()
@@ -187,7 +187,7 @@ def _draw(pairs: Pairs, groups: _Groups | None, random: np.random.Generator, siz
 
 
 def _solved(drawn: Floats, pairs: Pairs, shape: Shape, tie_model: TieModel, start: Floats, inverse: Floats) -> Floats:
-    """The maximum of each round, (items + 2) x rounds; NaN where there is none."""
+    """The maximum of each replicate, (items + 2) x replicates; NaN where there is none."""
     m = len(pairs.first)
     won, tied, lost = drawn[:m], drawn[m : 2 * m], drawn[2 * m :]
     if tie_model == "half":
@@ -201,6 +201,6 @@ def _solved(drawn: Floats, pairs: Pairs, shape: Shape, tie_model: TieModel, star
 
 
 def _alone(pairs: Pairs, shape: Shape) -> NDArray[np.float64] | None:
-    """One round's maximum by its own curvature, from the beginning."""
+    """One replicate's maximum by its own curvature, from the beginning."""
     found = climb(pairs, shape._replace(tie=shape.tie and bool(pairs.tied.any())), 1e-9)
     return None if found is None else found[0]

@@ -2,7 +2,7 @@
 
 Newton's steps are solved by conjugate gradients over the pairs that met, so time and memory grow with the
 comparisons. A prior above 0 makes the maximum finite and unique, so it is the one `data.strength` finds. Intervals
-are the strength ± a normal quantile of the bootstrap's standard error; a round starts from the whole's maximum.
+are the strength ± a normal quantile of the bootstrap's standard error; a replicate starts from the whole's maximum.
 
 Source: M. R. Hestenes and E. Stiefel, Journal of Research of the NBS 49 (1952), 409-436.
 """
@@ -28,7 +28,7 @@ def sparse_strengths(
     *,
     items: int,
     prior: float = 0.5,
-    rounds: int = 100,
+    replicates: int = 100,
     seed: int = 0,
     confidence: float = 0.95,
 ) -> StrengthIntervals:
@@ -37,7 +37,7 @@ def sparse_strengths(
     Args:
         first, second, winner, weight: those of `data.strength.tally`; weights are whole numbers.
         prior: each item also won and lost this many times against one of strength 0; above 0.
-        rounds: of the bootstrap, at least 2.
+        replicates: of the bootstrap, at least 2.
 
     Raises:
         BadInput: what `tally` refuses, no prior, fractions of comparisons.
@@ -46,8 +46,8 @@ def sparse_strengths(
     from scipy.sparse.csgraph import connected_components
 
     pairs = tally(first, second, winner, weight, order=True)
-    if not prior > 0 or rounds < 2 or any((x % 1).any() for x in (pairs.won, pairs.tied, pairs.lost)):
-        raise BadInput("strengths of many items: give a prior above 0, whole comparisons, and two rounds or more")
+    if not prior > 0 or replicates < 2 or any((x % 1).any() for x in (pairs.won, pairs.tied, pairs.lost)):
+        raise BadInput("strengths of many items: give a prior above 0, whole comparisons, and two replicates or more")
     linked = coo_array((np.ones(len(pairs.first)), (pairs.first, pairs.second)), shape=(items, items))
     component = connected_components(linked, directed=False)[1].astype(np.int64)
     if not (pairs.won.any() or pairs.lost.any()):
@@ -56,8 +56,8 @@ def sparse_strengths(
     whole, steps = _climb(pairs, items, prior, np.zeros(items + 2))
     cells = np.concatenate([pairs.won, pairs.tied, pairs.lost])
     many, m = int(cells.sum()), len(pairs.first)
-    draws, placed = np.empty((rounds, items)), np.empty(rounds)
-    for r in range(rounds):
+    draws, placed = np.empty((replicates, items)), np.empty(replicates)
+    for r in range(replicates):
         drawn = np.random.default_rng([seed, r]).multinomial(many, cells / many).astype(np.float64)
         again = pairs._replace(won=drawn[:m], tied=drawn[m : 2 * m], lost=drawn[2 * m :])
         point, _ = _climb(again, items, prior, whole, 1e-4)  # far below its error

@@ -113,11 +113,6 @@ def direction(text: str) -> Literal["ltr", "rtl"]:
     return "rtl" if right and right * 5 >= (right + left) * 2 else "ltr"
 
 
-def is_rtl(text: str) -> bool:
-    """Whether the text is to be set from right to left."""
-    return direction(text) == "rtl"
-
-
 def script_language(text: str, latin: str = "en") -> str | None:
     """The language most often written in the script that prevails in the text: a guess from letters alone.
 

@@ -5,7 +5,6 @@ them. `{word}` in a text is a slot; `{Word}` is the same with a capital. Which t
 number n gets follows from seed, family and n alone. Ours are data/sample/red_team/LANGUAGE.yaml.
 """
 
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,12 +134,6 @@ def filled(made: Templates, family: str, seed: int) -> Iterator[Prompt]:
         vain = 0
         lineage = Lineage(command=COMMAND, template=made.hash, sampling={"seed": seed, "number": number - 1})
         yield record(text, made.language, family, technique, lineage, made.licence or None)
-
-
-def fillings(made: Templates, family: str) -> int:
-    """How many different fillings a family's templates can have at most."""
-    texts = [text for texts in made.families[family].techniques.values() for text in texts]
-    return sum(math.prod(len(made.slots[s[0].lower() + s[1:]]) for s in set(_SLOT.findall(text))) for text in texts)
 
 
 def record(

@@ -4,7 +4,6 @@ A find is a mark, no proof, and takes nothing away: a quiz may well say "choose 
 """
 
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from data.text import excerpt, visible
@@ -84,14 +83,3 @@ def tells_judge(text: str) -> list[Told]:
         mark = _WRITTEN_OUT.search(seen)
         found.append(Told(HIDDEN, excerpt(seen[max(0, mark.start() - 20) : mark.end() + 20] if mark else seen)))
     return found
-
-
-def flips(clean: Sequence[float | None], told: Sequence[float | None]) -> tuple[int, int]:
-    """How many verdicts changed side between two judgings of the same comparisons, and how many there were.
-
-    Args:
-        clean, told: probabilities that the same answer is better, without and with an instruction to the
-            judge in one of the answers; None where there was no verdict, which is not counted.
-    """
-    both = [(a, b) for a, b in zip(clean, told, strict=True) if a is not None and b is not None]
-    return sum((a - 0.5) * (b - 0.5) < 0 for a, b in both), len(both)

@@ -238,7 +238,7 @@ def test_strengths_ties_and_the_order_effect_come_back_from_many_comparisons(tie
 def test_bootstrap_intervals_are_those_of_drawing_the_rows_again():
     # Each round must be the fit of its own counts: the multinomial is drawn again here with the same seed.
     _, *rows = battles(600, 5)
-    found = bootstrap_strengths(*rows, rounds=7, seed=3)
+    found = bootstrap_strengths(*rows, replicates=7, seed=3)
     pairs = tally(*rows)
     cells = np.concatenate([pairs.won, pairs.tied, pairs.lost])
     drawn = np.random.default_rng([3, 0]).multinomial(600, cells / 600, size=7)
@@ -250,10 +250,10 @@ def test_bootstrap_intervals_are_those_of_drawing_the_rows_again():
 
 def test_bootstrap_width_is_that_of_the_standard_error_and_groups_widen_it():
     _, *rows = battles(3000, 6)
-    found = bootstrap_strengths(*rows, rounds=400, seed=1)
+    found = bootstrap_strengths(*rows, replicates=400, seed=1)
     assert (found.high - found.low) / 3.92 == pytest.approx(found.whole.error, rel=0.15)
     four = [np.repeat(column, 4) for column in rows]
-    grouped = bootstrap_strengths(*four, np.full(12_000, 0.25), np.repeat(np.arange(3000), 4), rounds=400, seed=1)
+    grouped = bootstrap_strengths(*four, np.full(12_000, 0.25), np.repeat(np.arange(3000), 4), replicates=400, seed=1)
     assert (grouped.high - grouped.low) == pytest.approx(found.high - found.low, rel=0.2)
 
 
@@ -262,10 +262,10 @@ def test_the_bootstrap_is_the_same_at_any_threads_and_order_of_rows():
     group, weight = np.arange(900) // 3, np.where(np.arange(900) % 2, 1 / 3, 0.7)
     order = np.random.default_rng(0).permutation(900)
     for extra in ((), (weight, group)):
-        found = bootstrap_strengths(*rows, *extra, rounds=120, seed=5, threads=1)
+        found = bootstrap_strengths(*rows, *extra, replicates=120, seed=5, threads=1)
         for threads in (2, 3):
             shuffled = (column[order] for column in (*rows, *extra))
-            again = bootstrap_strengths(*shuffled, rounds=120, seed=5, threads=threads)
+            again = bootstrap_strengths(*shuffled, replicates=120, seed=5, threads=threads)
             assert again.draws.tobytes() == found.draws.tobytes()
 
 
@@ -457,7 +457,7 @@ def test_the_same_bytes_in_any_order_of_rows_and_at_any_threads(tmp_path):
     rows, _ = crowd_rows()
     pairs = comparison_rows()
     random = np.random.default_rng(4)
-    for kind, flags in (("labels", []), ("comparisons", ["--comparisons", "--rounds", "60"])):
+    for kind, flags in (("labels", []), ("comparisons", ["--comparisons", "--replicates", "60"])):
         found = set()
         for n, threads in enumerate((1, 2, 8)):
             given_rows = rows if kind == "labels" else pairs
@@ -486,7 +486,7 @@ def write_comparisons(path: Path, rows: list[tuple[str, str, str, str]]) -> Path
 
 def test_comparisons_give_standings_with_intervals_and_the_order_effect(tmp_path, capsys):
     path = write_comparisons(tmp_path / "c.csv", comparison_rows())
-    assert run(path, "--comparisons", "--out", tmp_path / "out", "--rounds", "200", "--json") == 0
+    assert run(path, "--comparisons", "--out", tmp_path / "out", "--replicates", "200", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     theta = battles(900, 6, tie=0.4, order=0.5)[0]
     rows = lines(tmp_path / "out/data/standings.jsonl")
@@ -502,7 +502,7 @@ def test_comparisons_give_standings_with_intervals_and_the_order_effect(tmp_path
 def test_standings_that_cannot_be_compared_are_warned_of(tmp_path, capsys):
     rows = [("a", "b", "a", "x"), ("b", "a", "a", "x"), ("c", "d", "c", "x"), ("d", "c", "d", "y")]
     path = write_comparisons(tmp_path / "c.csv", rows)
-    assert run(path, "--comparisons", "--out", tmp_path / "out", "--rounds", "20", "--json") == 0
+    assert run(path, "--comparisons", "--out", tmp_path / "out", "--replicates", "20", "--json") == 0
     warnings = json.loads(capsys.readouterr().out)["warnings"]
     assert any("2 parts that never met" in warning for warning in warnings)
     assert any(warning.endswith("finite: a") for warning in warnings)
@@ -541,7 +541,7 @@ def test_a_project_gives_pairs_scores_annotators_and_standings(project, tmp_path
         return [person("p", [[a], [b], [c]]), person("q", [[a, b], [c]]), person("r", [[a], [c], [b]])]
 
     project(votes)
-    assert run("--project", "p", "--out", tmp_path / "out", "--rounds", "50", "--json") == 0
+    assert run("--project", "p", "--out", tmp_path / "out", "--replicates", "50", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert (summary["tasks"], summary["judgments"], summary["pairs"], summary["annotators"]) == (6, 18, 18, 3)
     pairs = lines(tmp_path / "out/data/pairs.jsonl")
@@ -570,7 +570,7 @@ def test_a_judge_with_many_samples_does_not_outweigh_people(project, tmp_path):
         return [person("p", [[a], [b]]), person("q", [[a], [b]]), *said]
 
     project(votes, answers=2)
-    assert run("--project", "p", "--out", tmp_path / "out", "--rounds", "20", "--method", "majority") == 0
+    assert run("--project", "p", "--out", tmp_path / "out", "--replicates", "20", "--method", "majority") == 0
     for pair in lines(tmp_path / "out/data/pairs.jsonl"):
         assert pair["votes"] == {"chosen": 2.0, "rejected": pytest.approx(1.0), "tie": 0.0}
         assert pair["probability"] == pytest.approx(2.5 / 4)
@@ -586,7 +586,7 @@ def test_soft_labels_are_parts_of_a_vote(project, tmp_path):
         return [model(f"{n}:1", [b, a], probability=0.2, choice="B")]
 
     project(votes, answers=2)
-    assert run("--project", "p", "--out", tmp_path / "out", "--rounds", "20", "--method", "plackett-luce") == 0
+    assert run("--project", "p", "--out", tmp_path / "out", "--replicates", "20", "--method", "plackett-luce") == 0
     for pair in lines(tmp_path / "out/data/pairs.jsonl"):
         assert pair["votes"] == {"chosen": pytest.approx(0.8), "rejected": pytest.approx(0.2), "tie": 0.0}
         assert pair["methods"]["majority"] == pytest.approx((0.8 + 0.5) / 2)
@@ -612,8 +612,8 @@ def test_a_snapshot_gives_the_same_digest_as_the_store_it_was_made_from(project,
     project(lambda n, ids: [person("p", [[ids[n % 3]], [ids[(n + 1) % 3]]]), person("q", [[i] for i in ids])])
     with write_folder(tmp_path / "snap", "snapshot", {}) as folder, engine() as con:
         freeze(con, f"sqlite:///{tmp_path}/concord.db", folder)
-    assert run("--project", "p", "--out", tmp_path / "one", "--rounds", "30") == 0
-    assert run("--snapshot", tmp_path / "snap", "--out", tmp_path / "two", "--rounds", "30", "--threads", "1") == 0
+    assert run("--project", "p", "--out", tmp_path / "one", "--replicates", "30") == 0
+    assert run("--snapshot", tmp_path / "snap", "--out", tmp_path / "two", "--replicates", "30", "--threads", "1") == 0
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
 
 
@@ -629,7 +629,7 @@ def test_three_peoples_real_verdicts_give_the_majority_back_where_it_is_clear(re
         a, b = (f"{n} {side}" for side in ("first", "second"))
         rows += [(a, b, {0: "tie", 1: "a", 2: "b"}[int(verdict[f"annotator{k}"])], f"p{k}") for k in (1, 2, 3)]
     path = write_comparisons(tmp_path / "c.csv", rows)
-    assert run(path, "--comparisons", "--rounds", "5", "--out", tmp_path / "out", "--json") == 0
+    assert run(path, "--comparisons", "--replicates", "5", "--out", tmp_path / "out", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert (summary["pairs"], summary["comparisons"], summary["annotators"]) == (999, 2997, 3)
     assert "fall into 999 parts" in summary["warnings"][0]  # each text stands in one pair: there is nothing to rank

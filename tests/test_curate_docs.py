@@ -38,7 +38,7 @@ HEADS = {
     "docs/curating.md": ("finding", "limit", "setting", "format", "exit status", "file", "what"),
     "docs/curating.zh.md": ("发现", "界限", "设置", "格式", "退出状态", "文件", "内容"),
 }
-FEWER = {"curate.agreement": ["--replicates", "200"], "curate.aggregate": ["--rounds", "20"]}  # to be quick
+FEWER = {"curate.agreement": ["--replicates", "200"], "curate.aggregate": ["--replicates", "20"]}  # to be quick
 SHARED = {"docs/curating.md": "What every command takes", "docs/curating.zh.md": "各命令共有的参数"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 NAMED = re.compile(r"`([\w.-]+)`")

@@ -46,7 +46,7 @@ from data.records import Retraction
 from data.stats import wilson
 from data.store import Store, Tx, open_store
 
-WISH = Wish(rounds=20)
+WISH = Wish(replicates=20)
 FULL = {"agreement", "position", "others", "reliability", "standings"}
 Found = dict[tuple[str, str], Any]
 
@@ -157,7 +157,7 @@ def aggregated(cast: Ballots, pairs: votes.Pairs, said: votes.PairVotes) -> Foun
     duels = models_of(cast, pairs, said)
     if duels is None:
         return found
-    made = stand(duels, prior=0.5, rounds=WISH.rounds, seed=0)
+    made = stand(duels, prior=0.5, replicates=WISH.replicates, seed=0)
     found["standings", scope()] = {
         **{"order": made.order, "order_low": made.order_low, "order_high": made.order_high},
         **{"tie": made.tie, "warnings": made.warnings},

@@ -19,7 +19,7 @@ from curate.report import Nearest, Story, report
 from curate.report_pages import Outcome, aggregate_page, agreement_page, audit_page
 from curate.report_words import FINDINGS, NEUTRAL, case_says, reason
 from curate.row_figures import binned, count, lengths, nothing, total
-from data.plots import PALETTE, Point, Span, bars, curve, heat, histogram, lines, spans
+from data.plots import PALETTE, Point, Span, bars, curve, histogram, lines, spans
 from data.report import Words, breakdown, data, page, say, table
 
 EVIL = "<script>alert(1)</script>]]>--></style><img src=x onerror=alert(2)>\u202eevil\u2066\x00\ud800{0}{name}%s'\""
@@ -372,7 +372,6 @@ def charts():
         ),
         "curve": curve([Point(0.6, 0.5, 0.4, 0.6, 9), Point(0.9, 0.8)]),
         "lines": lines({"a": [(1, 2), (2, 1)], "b": [(1, 0.0), (2, 5)]}, log=True),
-        "heat": heat(["a", "b"], ["x", EVIL], [[1, 0.25], [None, 3]]),
     }
 
 

@@ -95,7 +95,7 @@ def computed(url: str, place: Path) -> dict[str, list[dict[str, Any]]]:
 
     where = ["--store", url, "--project", "p", "--out"]
     assert agreement([*where, f"{place}-agreement", "--replicates", "20"]) == 0
-    assert aggregate([*where, f"{place}-aggregate", "--rounds", "20"]) == 0
+    assert aggregate([*where, f"{place}-aggregate", "--replicates", "20"]) == 0
     assert calibrate([*where, f"{place}-calibrate", "--least", "3"]) == 0
     files = sorted(
         path for name in ("agreement", "aggregate", "calibrate") for path in Path(f"{place}-{name}", "data").iterdir()

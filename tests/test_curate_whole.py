@@ -71,7 +71,7 @@ def test_bare_judgments_are_aggregated_as_the_project_is(store: str, tmp_path: P
 
     assert export(["--project", "p", "--out", str(tmp_path / "e"), "--sources", "human,model", *LET]) == 0
     for out, words in (("s", ["--project", "p"]), ("b", ["--snapshot", str(tmp_path / "e")])):
-        assert aggregate([*words, "--out", str(tmp_path / out), "--rounds", "20"]) == 0
+        assert aggregate([*words, "--out", str(tmp_path / out), "--replicates", "20"]) == 0
     for name in ("pairs", "responses", "annotators"):
         assert lines(tmp_path / f"s/data/{name}.jsonl") == lines(tmp_path / f"b/data/{name}.jsonl"), name
 
@@ -211,7 +211,7 @@ def test_a_project_is_aggregated_without_a_folder_and_prompts_alike_are_solved_o
     from data.rankings import plackett_luce
 
     with engine() as con, opened(con, None, store):
-        found = aggregate_project(con, "p", Wishes(rounds=20))
+        found = aggregate_project(con, "p", Wishes(replicates=20))
         judged = judge_project(con, "p", least=20)
     assert len(found.probability) == len(found.pairs.first) == 120
     assert found.worths.strength.shape == (120,)
@@ -231,8 +231,8 @@ def test_sparse_strengths_are_those_of_the_table_of_items_by_items() -> None:
     first = random.integers(0, 30, 900)
     second = (first + random.integers(1, 30, 900)) % 30
     winner = random.integers(0, 3, 900)
-    few: Any = sparse_strengths(first, second, winner, items=30, rounds=100)
-    many: Any = bootstrap_strengths(first, second, winner, items=30, rounds=100, order=True)
+    few: Any = sparse_strengths(first, second, winner, items=30, replicates=100)
+    many: Any = bootstrap_strengths(first, second, winner, items=30, replicates=100, order=True)
     assert few.whole.strength == pytest.approx(many.whole.strength, abs=1e-8)
     assert few.whole.tie == pytest.approx(many.whole.tie)
     assert few.order_high == pytest.approx(many.order_high, rel=0.3)
@@ -246,7 +246,7 @@ def test_hundreds_of_items_have_standings(tmp_path: Path) -> None:
     met = [(int(a), int((a + d) % 600)) for a, d in zip(range(600), random.integers(1, 600, 600), strict=True)]
     text = "".join(f"m{a},m{b},m{min(a, b)}\n" for a, b in met + [(i, (i + 1) % 600) for i in range(600)])
     (tmp_path / "many.csv").write_text("item_a,item_b,winner\n" + text)
-    words = [str(tmp_path / "many.csv"), "--comparisons", "--rounds", "10", "--out", str(tmp_path / "out")]
+    words = [str(tmp_path / "many.csv"), "--comparisons", "--replicates", "10", "--out", str(tmp_path / "out")]
     assert main(words) == 0
     rows = lines(tmp_path / "out/data/standings.jsonl")
     assert len(rows) == 600

@@ -19,7 +19,7 @@ from data.records import Criterion, Judgment, Message, Prompt, Response, Task
 from data.store import open_store
 from datagen.averages import comparisons, leaning, unsure
 from datagen.constitution import Constitution, Principle
-from datagen.flips import HIDDEN, KINDS, flips, tells_judge
+from datagen.flips import HIDDEN, KINDS, tells_judge
 from datagen.hearing import Heard, hear
 from datagen.human_share import chosen
 from datagen.judging import Ask, Settings, annotator_of, asks_of, mark_for, request_of, response_text
@@ -391,10 +391,6 @@ def test_ordinary_answers_are_not_flagged(text: str) -> None:
     assert tells_judge(text) == []
 
 
-def test_flips_count_changes_of_side() -> None:
-    assert flips([0.9, 0.9, 0.2, None, 0.5], [0.1, 0.8, 0.7, 0.9, 0.9]) == (2, 4)
-
-
 # ── a run, against the fake server ───────────────────────────────────────────
 
 
@@ -535,7 +531,8 @@ def test_instructions_in_an_answer_are_flagged_and_flips_are_counted(server: Fak
     by_id = {c["task"]: c["probability"] for c in lines(out / "audit" / "comparisons.jsonl")}
     judged = {held["import_key"]: held for held in lines(out / "data" / "tasks.jsonl")}
     clean, told_ = ([by_id[judged[f"{n}-{told}"]["id"]] for n in range(count)] for told in (False, True))
-    flipped, both = flips(clean, told_)
+    both = sum(a is not None and b is not None for a, b in zip(clean, told_, strict=True))
+    flipped = sum((a - 0.5) * (b - 0.5) < 0 for a, b in zip(clean, told_, strict=True) if None not in (a, b))
     print(f"{flipped} of {both} verdicts flipped when the worse answer told the judge to choose it")
     # The fake judge obeys two texts in five; a judge that obeyed none or all would be found out here.
     assert both > 0.9 * count

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -18,7 +20,7 @@ from data.errors import BadInput, BudgetEnded, NotEnough, NotThere
 from data.records import Prompt, prompt_id
 from data.text import script_language
 from datagen import red_team
-from datagen.adversarial import FAMILIES, RED_TEAM, fill, filled, fillings, find_templates, read_templates, shares
+from datagen.adversarial import FAMILIES, RED_TEAM, fill, filled, find_templates, read_templates, shares
 from datagen.adversarial_shots import PER_REQUEST, Grown, Wish, fault_of, grow, missing, round_jobs
 from datagen.novelty_index import NoveltyIndex
 from datagen.prompt_files import read_prompts
@@ -29,6 +31,13 @@ BOTH = pytest.mark.parametrize("made", [EN, ZH], ids=["en", "zh"])
 
 
 # --- templates
+
+
+def fillings(made: Any, family: str) -> int:
+    """How many different fillings a family's templates can have at most."""
+    texts = [text for texts in made.families[family].techniques.values() for text in texts]
+    slots = [set(re.findall(r"\{(\w+)\}", text)) for text in texts]
+    return sum(math.prod(len(made.slots[name[0].lower() + name[1:]]) for name in names) for names in slots)
 
 
 @BOTH

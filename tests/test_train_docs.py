@@ -50,7 +50,7 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 NAMED = re.compile(r"`([\w.-]+)`")
 QUICK = {
     **{f"train.{task}": ["--set", "steps=2", "batch=4", "lora.rank=2"] for task in TRAINERS},
-    "train.evaluate": ["--limit", "6", "--max-new-tokens", "3"],
+    "train.evaluate": ["--limit", "6", "--max-tokens", "3"],
     "train.generate": ["--limit", "3", "--max-tokens", "4", "--keep-cut"],
     "train.merge": ["--texts", "3"],
 }  # so that the whole page takes seconds

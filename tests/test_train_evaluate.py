@@ -195,7 +195,7 @@ def test_a_reward_run_prefers_by_its_scores_and_takes_no_flag_that_wants_answers
 def test_answers_are_scored_by_a_reward_model_and_the_same_run_gives_the_same_digest(
     dpo: Path, reward: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [str(dpo), "--against", str(tiny), "--reward-model", str(reward), "--max-new-tokens", "6", "--limit", "5"]
+    words = [str(dpo), "--against", str(tiny), "--reward-model", str(reward), "--max-tokens", "6", "--limit", "5"]
     one = evaluated(capsys, *words, "--out", str(tmp_path / "one"))
     two = evaluated(capsys, *words, "--out", str(tmp_path / "two"))
     assert one["digest"] == two["digest"]
@@ -232,7 +232,7 @@ def test_answers_of_an_export_for_imitation_are_held_against_its_own(
 ) -> None:
     rows = [{k: v for k, v in row.items() if k not in ("chosen", "rejected", "probability")} for row in pairs(4)]
     folder = export(tmp_path / "sft", [{**row, "completion": said("assistant", "1 2 3")} for row in rows])
-    words = [str(tiny), "--against", str(tiny), "--export", str(folder), "--max-new-tokens", "4"]
+    words = [str(tiny), "--against", str(tiny), "--export", str(folder), "--max-tokens", "4"]
     summary = evaluated(capsys, *words, "--out", str(tmp_path / "out"))
     overlap = cases_of(tmp_path / "out", "rouge_l")
     assert len(overlap) == 4
@@ -318,7 +318,7 @@ def test_the_bundled_regression_set_is_asked_unless_told_not_to(
     own.write_text('{"id": "a", "prompt": "Say it.", "check": "must_answer"}\n')
     assert asked(dpo, regression=own, bundled=True) == ["regression:a"]
     out = tmp_path / "out"
-    words = [str(dpo), "--against", str(tiny), "--limit", "2", "--max-new-tokens", "2", "--out", str(out)]
+    words = [str(dpo), "--against", str(tiny), "--limit", "2", "--max-tokens", "2", "--out", str(out)]
     assert command.main(words) == 0
     assert len(cases_of(out, "regression_exact")) == 12
 

@@ -180,7 +180,7 @@ def test_a_contract_with_too_few_cases_is_not_enough_evidence_and_nothing_is_rel
 
 def test_what_people_and_a_judge_said_of_blind_answers_comes_back_as_win_rates(there: There, tmp_path: Path) -> None:
     blind = there.folder / "ab"
-    quick = ("--no-regression", "--limit", "40", "--max-new-tokens", "8")
+    quick = ("--no-regression", "--limit", "40", "--max-tokens", "8")
     sent = there.evaluate(there.call, "first", "asked", *quick, "--to-tasks", blind, "--overlap", "1")
     tasks = lines(blind / "data" / "tasks.jsonl")
     assert len(tasks) == sent["tasks_for_people"] >= 20

@@ -147,7 +147,7 @@ def train(desk: Desk, chain: Chain) -> None:
         start = place / "runs" / "sft"
         run(desk, "sft", "train.sft", place / "exports" / "answers-sft", "--model", chain.model, *tiny, out=start)
     run(desk, "dpo", "train.dpo", pairs, "--model", start, *tiny, out=adapter)
-    given = ("--against", chain.model, "--export", held, "--max-new-tokens", 48)
+    given = ("--against", chain.model, "--export", held, "--max-tokens", 48)
     run(desk, "evaluate", "train.evaluate", adapter, *given, out=place / "evaluations" / "dpo")
     decided = ("--evaluation", place / "evaluations" / "dpo")
     run(desk, "gate", "train.gate", adapter, "--contract", CONTRACT, *decided, expect=(0, 1, 3))

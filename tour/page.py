@@ -98,7 +98,7 @@ def _lead(
             (SHOWN, f"{held} / {len(shown)}", None),
             (Words("stages", "步骤"), stages, None),
             (Words("minutes", "分钟"), f"{seconds / 60:.1f}", None),
-            (Words("same digests as before", "摘要与上次相同"), say(same, n=len(other)), None),
+            (Words("same digests as before", "摘要值与上次相同"), say(same, n=len(other)), None),
         ]
     )
 

@@ -70,17 +70,17 @@ def _measures(p: argparse.ArgumentParser) -> None:
     p.add_argument("--to-tasks", type=Path, metavar="DIR", help="write both sides' answers as a blind A/B project")
     p.add_argument("--overlap", type=int, default=1, metavar="N", help="people for each task of --to-tasks (1)")
     p.add_argument("--from-judgments", metavar="SOURCE", help="people's verdicts: export, snapshot, file or store URL")
-    p.add_argument("--store", metavar="URL", help="take people's verdicts from this store")
+    p.add_argument("--store", metavar="URL", help="take people's verdicts from this store (CONCORD_STORE is not asked)")
     p.add_argument("--project", metavar="NAME", help="the blind project's name (ab)")
     p.add_argument("--key", type=Path, metavar="FILE", help="audit/key.jsonl of the folder that --to-tasks wrote")
     p.add_argument("--harness", default="", metavar="TASK,…", help="tasks of lm-evaluation-harness, where installed")
     p.add_argument("--include", type=Path, metavar="DIR", help="your own tasks for it, on local data")
-    p.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="of an answer (256)")
+    p.add_argument("--max-tokens", type=int, default=256, metavar="N", help="of an answer (256)")
     p.add_argument("--seed", type=int, default=0, help="of sampling and of the blind order (0)")
 
 
 def _check(args: argparse.Namespace) -> None:
-    for flag in ("limit", "overlap", "max_new_tokens"):
+    for flag in ("limit", "overlap", "max_tokens"):
         value = getattr(args, flag)
         if value is not None and value < 1:
             raise BadInput(f"--{flag.replace('_', '-')}: {value} is below 1")
@@ -112,7 +112,7 @@ def _asked(args: argparse.Namespace) -> Asked:
         args.include,
         args.served,
         args.by_token,
-        args.max_new_tokens,
+        args.max_tokens,
         args.seed,
         args.dtype,
         args.device,

@@ -93,7 +93,7 @@ def _config(prepared: Prepared, verdicts: Verdicts) -> dict[str, Any]:
         "dtype": asked.dtype,
         "device": asked.device,
         "by_token": asked.by_token,
-        "decoding": {"temperature": 0.0, "max_new_tokens": asked.max_new_tokens},
+        "decoding": {"temperature": 0.0, "max_tokens": asked.max_tokens},
         "templates": prepared.templates,
         "reward_model": prepared.scorer.fingerprint if prepared.scorer else None,
         "regression": file_hash(asked.regression) if asked.regression else None,

@@ -33,7 +33,7 @@ class Asked(NamedTuple):
     served: str | None = None
     """The folder that will be served; the run's own where None."""
     by_token: bool = False
-    max_new_tokens: int = 256
+    max_tokens: int = 256
     seed: int = 0
     dtype: str = "auto"
     device: str = "auto"
@@ -95,7 +95,7 @@ def prepare(asked: Asked) -> Prepared:
         )
     wanted = Wanted(
         _asks(asked, export, rows, regression),
-        asked.max_new_tokens,
+        asked.max_tokens,
         asked.seed,
         list(asked.harness),
         asked.include,

@@ -221,7 +221,7 @@ def _stands(decision: Decision) -> Markup:
         for name, value in _flat(sorted(config.items()))
         if name != "run" and not name.startswith("run, ")
     ]
-    return table([Words("what", "内容"), Words("name or setting", "名称或设置"), Words("digest", "摘要")], rows)
+    return table([Words("what", "内容"), Words("name or setting", "名称或设置"), Words("digest", "摘要值")], rows)
 
 
 def _flat(settings: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

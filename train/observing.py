@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
     """What is wanted of every model that answers."""
 
     asks: list[Ask]
-    max_new_tokens: int
+    max_tokens: int
     seed: int
     harness: list[str]
     include: Path | None
@@ -123,7 +123,7 @@ def answers_of(
         model,
         tokenizer,
         prompts,
-        sampling=Sampling(max_tokens=wanted.max_new_tokens),
+        sampling=Sampling(max_tokens=wanted.max_tokens),
         tools=[one.tools for one in wanted.asks],
         seed=wanted.seed,
         tell=tell,
