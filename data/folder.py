@@ -151,12 +151,13 @@ def write_folder(
     unfinished, former = out.with_name(f".{out.name}.unfinished"), out.with_name(f".{out.name}.former")
     with _disk_faults(out, always=True):
         out.parent.mkdir(parents=True, exist_ok=True)
-        _restore(out, former)
-        replace = replace or (again and made_by(out, what, config))
-        _may_write(out, replace)
         lock = _fresh(unfinished, out)
     whole = False
     try:
+        with _disk_faults(out, always=True):
+            _restore(out, former)  # under the lock: another run may be between its two renames
+            replace = replace or (again and made_by(out, what, config))
+            _may_write(out, replace)
         with _disk_faults(out):
             folder = Folder(unfinished, what, config)
             yield folder
@@ -168,10 +169,11 @@ def write_folder(
             unfinished.rename(out)
             whole = True
             flush_folder(out.parent)
-            shutil.rmtree(former, ignore_errors=True)
+            _take_away(former)
     finally:
         if not whole:  # once renamed, the temporary name may already be another run's
             shutil.rmtree(unfinished, ignore_errors=True)
+            _restore(out, former)
         os.close(lock)
 
 
@@ -190,10 +192,19 @@ def check_place(out: Path, *, replace: bool = False) -> None:
 
 
 def _restore(out: Path, former: Path) -> None:
-    """Undo a replacement that was killed between its two renames; take away what a finished one left."""
+    """Undo a replacement that was stopped between its two renames; take away what a finished one left."""
     if former.exists() and not out.exists():
         former.rename(out)
-    shutil.rmtree(former, ignore_errors=True)
+    _take_away(former)
+
+
+def _take_away(former: Path) -> None:
+    """Remove a folder under yet another name, so that one called `former` is whole at any moment."""
+    gone = former.with_suffix(".gone")
+    shutil.rmtree(gone, ignore_errors=True)  # of a run that was killed at this
+    with contextlib.suppress(OSError):  # most often there is none
+        former.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def made_by(out: Path, what: str, config: dict[str, Any]) -> bool:

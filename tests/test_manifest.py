@@ -179,6 +179,12 @@ if sys.argv[2] == "between the renames":
         rename(self, to)
         os.kill(os.getpid(), signal.SIGKILL)
     Path.rename = once
+if sys.argv[2] == "while the former one goes":
+    def half(path, **_):
+        for file in Path(path).rglob("*.jsonl"):
+            file.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+    folder.shutil.rmtree = half
 with folder.write_folder(Path(sys.argv[1]), "export", {}, replace=True) as out:
     out.write("data/train.jsonl", [{"id": "half"}])
     if sys.argv[2] == "while writing":
@@ -199,6 +205,41 @@ def test_after_a_kill_the_next_run_starts_clean_and_the_former_folder_is_kept(tm
     assert verify_folder(out) == []
     write(out, ROWS[:1], replace=True)
     assert verify_folder(out) == []
+    assert hidden(tmp_path) == []
+
+
+def test_what_is_left_of_a_former_folder_is_never_put_in_its_place(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(out)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(out), "while the former one goes"], cwd=Path(__file__).parents[1]
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert hidden(tmp_path) != [".out.former"]
+    assert verify_folder(out) == []
+    shutil.rmtree(out)  # its reader takes the new one away: half of the one before must not stand there instead
+    write(out)
+    assert verify_folder(out) == []
+    assert hidden(tmp_path) == []
+
+
+def test_a_run_that_fails_between_the_renames_puts_the_former_folder_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    write(out)
+    rename = Path.rename
+
+    def full(self: Path, to: Path) -> Path:
+        if to == out and self.name.endswith("unfinished"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(BadInput, match="make room"):
+        write(out, ROWS[:1], replace=True)
+    assert verify_folder(out) == []
+    assert len((out / "data" / "train.jsonl").read_bytes().splitlines()) == 3
     assert hidden(tmp_path) == []
 
 
