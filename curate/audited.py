@@ -11,7 +11,6 @@ stopped it lies in a folder beside, OUT.refused.
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.decisions import Clusters, assign
@@ -210,12 +209,13 @@ def refused_beside(out: Path) -> Path:
 def take_away_refused(out: Path) -> None:
     """Take away what stopped a former try, once an export is whole; only where it is a folder of ours."""
     from data.errors import ConcordError
+    from data.folder import take_away
     from data.manifest import read_manifest
 
     beside = refused_beside(out)
     with suppress(ConcordError):
         if beside.is_dir() and read_manifest(beside).what == REFUSED:
-            rmtree(beside, ignore_errors=True)
+            take_away(beside)
 
 
 def _refuse(out: Path, recipe: Recipe, found: "list[Found]", looked_at: "Material", judgments: int) -> None:

@@ -169,7 +169,7 @@ def write_folder(
             unfinished.rename(out)
             whole = True
             flush_folder(out.parent)
-            _take_away(former)
+            take_away(former)
     finally:
         if not whole:  # once renamed, the temporary name may already be another run's
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -195,15 +195,15 @@ def _restore(out: Path, former: Path) -> None:
     """Undo a replacement that was stopped between its two renames; take away what a finished one left."""
     if former.exists() and not out.exists():
         former.rename(out)
-    _take_away(former)
+    take_away(former)
 
 
-def _take_away(former: Path) -> None:
-    """Remove a folder under yet another name, so that one called `former` is whole at any moment."""
-    gone = former.with_suffix(".gone")
+def take_away(folder: Path) -> None:
+    """Remove a folder under another name, so that half of it never stands in its place; one not there is no error."""
+    gone = folder.with_name(f".{folder.name.removeprefix('.')}.gone")
     shutil.rmtree(gone, ignore_errors=True)  # of a run that was killed at this
     with contextlib.suppress(OSError):  # most often there is none
-        former.rename(gone)
+        folder.rename(gone)
     shutil.rmtree(gone, ignore_errors=True)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BadInput, NotThere, Refused
-from data.folder import write_folder
+from data.folder import take_away, write_folder
 from data.manifest import (
     Manifest,
     content_digest,
@@ -221,6 +221,25 @@ def test_what_is_left_of_a_former_folder_is_never_put_in_its_place(tmp_path: Pat
     write(out)
     assert verify_folder(out) == []
     assert hidden(tmp_path) == []
+
+
+def test_a_folder_half_taken_away_does_not_stand_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    write(out)
+
+    def half(path: Path, **_: object) -> None:
+        for file in path.rglob("*.json"):
+            file.unlink()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", half)
+    with pytest.raises(KeyboardInterrupt):
+        take_away(out)
+    assert not out.exists()
+    monkeypatch.undo()
+    write(out)
+    take_away(out)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_fails_between_the_renames_puts_the_former_folder_back(
