@@ -1,7 +1,6 @@
 """The whole tour: a server of made-up answers, a tiny model, every seed's chain, the proof and the report."""
 
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -119,6 +118,7 @@ def _clear(place: Path) -> dict[str, str]:
         Refused: a folder is there that is no tour's.
     """
     from data.errors import Refused
+    from data.folder import take_away
 
     kept = place / "tour.json"
     before: dict[str, str] = {}
@@ -127,7 +127,7 @@ def _clear(place: Path) -> dict[str, str]:
             raise Refused(f"{place} is there and is no tour's folder; move it, or name another --workspace")
         if kept.exists():
             before = json.loads(kept.read_text("utf-8"))["digests"]
-        shutil.rmtree(place)
+        take_away(place)  # half of it would be nobody's folder
     place.mkdir(parents=True, exist_ok=True)
     (place / ".touring").touch()
     return before
