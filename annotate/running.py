@@ -1,5 +1,7 @@
 """Takes a port and runs the server on it, for the commands that serve."""
 
+import asyncio
+import logging
 import os
 import socket
 
@@ -66,8 +68,21 @@ def run(
         timeout_keep_alive=75,  # people read between two requests; a new connection each time costs more
         server_header=False,
     )
-    print(f"Concord is ready on {address(sock, host)}{base}/  (Ctrl-C stops it)", flush=True)
-    if notes:
-        print(notes, flush=True)
-    uvicorn.Server(config).run(sockets=[sock])
+
+    class Server(uvicorn.Server):
+        """Says that it is ready once it hears signals: a Ctrl-C before that can get lost in a destructor."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(f"Concord is ready on {address(sock, host)}{base}/  (Ctrl-C stops it)", flush=True)
+            if notes:
+                print(notes, flush=True)
+
+    logging.getLogger("uvicorn.error").addFilter(_not_cut_off)
+    Server(config).run(sockets=[sock])
     store.close()
+
+
+def _not_cut_off(record: logging.LogRecord) -> bool:
+    """False for the traceback of a request that the server's own end cut off; uvicorn tells their number in a line."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

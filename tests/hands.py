@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,12 @@ def arrive(browser: "Browser", server: Server, project: str, *, wait: str = "#pr
     page = sign_in(browser.new_context(**options), server.url, link)
     page.locator(wait).wait_for()
     return page
+
+
+def away_from_midnight() -> tuple[str, int]:
+    """A time zone in which no day ends within the hour, and its minutes ahead of UTC: what counts "today" is safe."""
+    near = datetime.now(UTC).hour == 15  # 23 o'clock in Shanghai
+    return ("Asia/Kolkata", 330) if near else ("Asia/Shanghai", 480)
 
 
 def texts(page: "Page") -> dict[str, str]:

@@ -179,7 +179,7 @@ def gone(number: int) -> bool:
     """Whether a process has ended, though nobody may have waited for it yet."""
     try:
         return Path(f"/proc/{number}/stat").read_text().rsplit(") ")[1][0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it ended between open and read
         return True
 
 

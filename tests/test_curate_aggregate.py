@@ -22,8 +22,6 @@ from data.strength import bradley_terry, fit_pairs, never_lost, tally
 from data.strength_intervals import bootstrap_strengths
 
 GOLDEN = Path(__file__).parent / "golden"
-settings.register_profile("no clock", deadline=None)
-settings.load_profile("no clock")
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

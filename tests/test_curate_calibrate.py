@@ -24,9 +24,6 @@ from data.calibration import (
 from data.errors import BadInput, NotEnough, NotThere
 from data.store import open_store
 
-settings.register_profile("no clock", deadline=None)
-settings.load_profile("no clock")
-
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]

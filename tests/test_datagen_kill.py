@@ -69,8 +69,10 @@ def test_killed_at_random_moments_a_command_ends_with_the_bytes_of_an_undisturbe
     while kills < KILLS:
         round_ += 1
         killed, lost = kill_until_done(line(tmp_path / f"out{round_}"), tmp_path / f"out{round_}", rng, whole_s, server)
-        assert killed or round_ < 10, "the run is over before it can be killed"
+        assert killed or round_ < 30, "the run is over before it can be killed"
         kills += killed
+        if not killed:  # the machine was busier when the undisturbed run was timed
+            whole_s *= 0.8
         assert contents(tmp_path / f"out{round_}") == wanted
         seen = server.counts()
         assert len(seen["by_key"]) <= seen["requests"] <= len(seen["by_key"]) + lost

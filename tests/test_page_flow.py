@@ -5,7 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hands import CRITERIA, PHONE, arrive, kept, onward, places, press, project, saved, submit, tab_to, texts
+from hands import (
+    CRITERIA,
+    PHONE,
+    arrive,
+    away_from_midnight,
+    kept,
+    onward,
+    places,
+    press,
+    project,
+    saved,
+    submit,
+    tab_to,
+    texts,
+)
 from made import rows
 from playwright.sync_api import Browser, Page, Route, expect
 from serving import Server, add_person, load, opened, sign_in
@@ -25,7 +39,9 @@ def test_a_new_person_ranks_five_tasks_with_the_keyboard_alone(server: Server, b
     name, other = project(server, rows(6, answers=4)), project(server, rows(1))
     with opened(server.store_url) as store, store.write() as tx:
         projects.set_guidelines(tx, projects.find_project(tx, name), {"en": "# Rules\n\nRead **all** of it."})
-    page = browser.new_context().new_page()
+    page = browser.new_context(
+        timezone_id=away_from_midnight()[0],
+    ).new_page()
     page.goto(f"{server.url}/join/{add_person(server.store_url, 'Keys only', [name, other])}")
     expect(page.get_by_role("heading", name="Welcome, Keys only")).to_be_visible()
     press(page, "Enter")  # the button has the focus
@@ -625,8 +641,9 @@ def test_time_in_a_hidden_or_idle_tab_does_not_count(server: Server, browser: Br
 
 def test_progress_of_mine_and_of_the_project_is_shown(server: Server, browser: Browser) -> None:
     name = project(server, rows(2), overlap=2)
+    zone, _ = away_from_midnight()
     for number in (1, 2):
-        page = arrive(browser, server, name)
+        page = arrive(browser, server, name, timezone_id=zone)
         expect(page.locator(".stand")).to_contain_text(f"0 by you, 0 today · {2 * (number - 1)} of 4 in all")
         for _ in range(2):
             press(page, "a", "b", "c")

@@ -48,8 +48,6 @@ def tallied(rows: list[list[float | None]]) -> tuple[np.ndarray, list[float]]:
     return count_table(units)  # type: ignore[return-value]
 
 
-settings.register_profile("no clock", deadline=None)
-settings.load_profile("no clock")
 small_tables = arrays(np.int64, st.tuples(st.integers(1, 12), st.integers(2, 6)), elements=st.integers(0, 4))
 TABLE_C, VALUES_C = tallied(TABLES["krippendorff_2011_C"]["rows"])
 

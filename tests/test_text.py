@@ -17,9 +17,6 @@ from data.text import (
     visible,
 )
 
-settings.register_profile("no clock", deadline=None)
-settings.load_profile("no clock")
-
 RLO, ZWSP, ZWJ, ZWNJ, SHY = "\u202e", "\u200b", "\u200d", "\u200c", "\u00ad"
 # Letters of many scripts, marks, controls and invisible characters: where folding and composing interact.
 MIXED = st.text(

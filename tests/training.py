@@ -71,13 +71,13 @@ def asked(task: str, folder: Path, model: Path | str, workspace: Path, *given: s
 
 
 def start(
-    task: str, folder: Path, model: Path, workspace: Path, *given: str, more: list[str]
+    task: str, folder: Path, model: Path, workspace: Path, *given: str, more: list[str], first: str
 ) -> "subprocess.Popen[str]":
-    """The same as a process of its own."""
+    """The same as a process of its own, which does what the code `first` says before."""
     one = asked(task, folder, model, workspace, *given)
     words = [str(folder), "--model", str(model), "--workspace", str(workspace), "--json", *more, "--set", *one.given]
     return subprocess.Popen(
-        [sys.executable, "-m", f"train.{task}", *words],
+        [sys.executable, "-c", f"{first}\nimport runpy\nrunpy.run_module('train.{task}', run_name='__main__')", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
