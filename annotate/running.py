@@ -74,6 +74,8 @@ def run(
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            if self.should_exit:
+                return
             print(f"Concord is ready on {address(sock, host)}{base}/  (Ctrl-C stops it)", flush=True)
             if notes:
                 print(notes, flush=True)
