@@ -231,31 +231,42 @@ def _may_write(out: Path, replace: bool) -> None:
 
 def _fresh(unfinished: Path, out: Path) -> int:
     """Make the temporary folder anew and hold it locked, so that two runs never share one."""
-    if unfinished.exists():
-        stale = os.open(unfinished, os.O_RDONLY)
-        try:
-            fcntl.flock(stale, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(unfinished)
-        except BlockingIOError:
-            raise Refused(f"another run is writing {out} now; wait for it, or name another folder") from None
-        finally:
-            os.close(stale)
     try:
+        if unfinished.exists():
+            stale = _hold(unfinished)
+            try:
+                shutil.rmtree(unfinished)
+            finally:
+                os.close(stale)
         unfinished.mkdir()
-    except FileExistsError:
+        return _hold(unfinished)
+    except (BlockingIOError, FileExistsError, FileNotFoundError):
         raise Refused(f"another run is writing {out} now; wait for it, or name another folder") from None
-    lock = os.open(unfinished, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return lock
+
+
+def _hold(folder: Path) -> int:
+    """Lock a folder that no other run holds.
+
+    Raises:
+        BlockingIOError, FileNotFoundError: one holds it, or took it away before it was locked.
+    """
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(held), os.stat(folder)):
+            raise BlockingIOError
+    except OSError:
+        os.close(held)
+        raise
+    return held
 
 
 def remove_unfinished(parent: Path, pattern: str) -> None:
     """Take away what killed runs left in `parent` under names like this; what a run still holds locked stays."""
     for left in parent.glob(pattern):
         with contextlib.suppress(OSError):
-            held = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
+            held = _hold(left)
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(held)

@@ -1,6 +1,8 @@
 """Folders are whole or absent, and any byte changed in one is found and named."""
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -269,6 +271,26 @@ def test_two_runs_never_write_one_folder_at_the_same_time(tmp_path: Path) -> Non
         with pytest.raises(Refused, match="another run is writing"):
             write(out)
     assert verify_folder(out) == []
+
+
+@pytest.mark.parametrize("moment", ["open", "flock"])
+def test_of_two_runs_that_begin_at_once_one_writes(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second begins when the first has made its temporary folder, and not locked it yet."""
+    out, room = tmp_path / "out", {"open": os, "flock": fcntl}[moment]
+    second, real = contextlib.ExitStack(), getattr(room, moment)
+
+    def begins_first(*given: object) -> object:
+        monkeypatch.setattr(room, moment, real)
+        second.enter_context(write_folder(out, "export", {})).write("data/train.jsonl", ROWS)
+        return real(*given)
+
+    monkeypatch.setattr(room, moment, begins_first)
+    with second, pytest.raises(Refused, match="another run is writing"):
+        write(out, [{"id": "first"}])
+    assert verify_folder(out) == []
+    assert len((out / "data" / "train.jsonl").read_bytes().splitlines()) == 3
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

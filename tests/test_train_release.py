@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gated import CHANCE, contract_of, drawn, make_evaluation, make_run
 
 from data.errors import CheckFailed, NotEnough, Refused
+from train import releasing
 from train.chained import read_chain
 from train.gate_run import gate
 from train.releasing import release, rollback
@@ -128,6 +130,49 @@ def test_releasing_the_current_run_again_changes_nothing_and_mends_the_link(tmp_
     assert current(tmp_path) == "a"
     assert len(read_chain(tmp_path / "runs/releases.jsonl")) == 1
     assert release(tmp_path / "runs/current", tmp_path).run.name == "a"
+
+
+def test_a_rollback_killed_between_line_and_link_is_finished_by_typing_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, name in enumerate(("a", "b", "c"), 1):
+        release(gated(tmp_path, name, seed), tmp_path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            rollback(tmp_path)
+    assert current(tmp_path) == "c"
+    moved = rollback(tmp_path)
+    assert (moved.run.name, moved.before, moved.note, current(tmp_path)) == ("b", "c", "", "b")
+    whats = [entry.body["what"] for entry in read_chain(tmp_path / "runs/releases.jsonl")]
+    assert whats == ["release"] * 3 + ["rollback"]
+    assert rollback(tmp_path).run.name == "a"
+
+
+def test_a_gate_that_ends_while_a_release_looks_is_no_fault_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = gated(tmp_path, "a", 1)
+
+    def then_another(name: str) -> None:
+        read = getattr(releasing, name)
+
+        def reads(*given: Any) -> Any:
+            found = read(*given)
+            if not (tmp_path / "runs/b").exists():
+                gated(tmp_path, "b", 2)
+            return found
+
+        monkeypatch.setattr(releasing, name, reads)
+
+    then_another("gate_records")
+    then_another("read_chain")
+    assert release(run, tmp_path).run.name == "a"
+    assert (tmp_path / "runs/b").exists()
 
 
 def test_a_run_elsewhere_is_linked_by_its_whole_path(tmp_path: Path) -> None:

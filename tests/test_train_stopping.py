@@ -1,6 +1,8 @@
 """What a run keeps and tells by itself: checkpoints, an estimate and what came of it, and what to lower."""
 
 import json
+import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,8 @@ from training import asked, export, lines
 
 from data.errors import BadInput
 from train import checkpoints, running
-from train.checkpoints import is_whole, last_whole, seal, step_of
+from train.checkpoints import is_whole, last_whole, open_place, seal, step_of
+from train.metrics import Recorder
 from train.running import run
 from train.settings import read_settings
 
@@ -61,6 +64,70 @@ def test_one_broken_checkpoint_leaves_the_one_before(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint-1").exists()
     (tmp_path / "checkpoint-3" / "weights").write_bytes(b"half")
     assert last_whole(tmp_path) == tmp_path / "checkpoint-2"
+
+
+def checkpoint_of(place: Path, config: dict[str, Any]) -> Path:
+    """A place with a line of metrics and a whole checkpoint of step 2."""
+    open_place(place, config, fresh=False)
+    (place / "metrics.jsonl").write_text('{"step": 1, "seconds": 1.0}\n{"step": 2, "seconds": 2.0}\n')
+    made = place / "checkpoint-2"
+    made.mkdir()
+    (made / "weights").write_bytes(b"weights")
+    seal(made)
+    return made
+
+
+def test_a_disk_still_full_when_a_run_goes_on_takes_nothing_from_what_is_kept(tmp_path: Path) -> None:
+    place, config = tmp_path / "place", {"seed": 0}
+    made = checkpoint_of(place, config)
+    told = (place / "metrics.jsonl").read_text()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))  # the system takes no greater file
+    try:
+        last = open_place(place, config, fresh=False)
+        with pytest.raises(OSError, match="File too large"):
+            Recorder(place / "metrics.jsonl", "cpu", 1.0, print).go_on_from(2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert last == made
+    assert open_place(place, config, fresh=False) == made
+    assert (place / "metrics.jsonl").read_text() == told
+
+
+def test_a_checkpoint_is_whole_once_the_metrics_up_to_it_are_on_the_disk_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    flush = checkpoints._flush
+
+    def noted(path: Path) -> None:
+        flushed.append(path.name)
+        flush(path)
+
+    monkeypatch.setattr(checkpoints, "_flush", noted)
+    checkpoint_of(tmp_path / "place", {})
+    assert {"weights", "metrics.jsonl", "run.json"} <= set(flushed[: flushed.index(".whole.json")])
+
+
+def test_what_is_left_of_a_finished_runs_checkpoints_is_not_gone_on_from(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = export(tmp_path / "exports" / "answers", "sft", rows=4, held_out=0)
+    again = asked("sft", folder, tiny, tmp_path, "steps=3", out=tmp_path / "one", force=True)
+    remove = shutil.rmtree
+
+    def half(path: Path, **more: Any) -> None:
+        if (path / "metrics.jsonl").exists():
+            (path / "metrics.jsonl").unlink()
+            raise Killed
+        remove(path, **more)
+
+    monkeypatch.setattr(shutil, "rmtree", half)
+    with pytest.raises(Killed):
+        run(again)
+    monkeypatch.undo()
+    run(again)
+    assert [line["step"] for line in lines(tmp_path / "one" / "audit" / "metrics.jsonl")] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("task", ["dpo", "reward"])

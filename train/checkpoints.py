@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import BadInput, ConcordError, Refused
+from data.folder import take_away
 from data.records import digest
 
 WHOLE = "whole.json"
@@ -50,7 +51,7 @@ def open_place(place: Path, config: dict[str, Any], *, fresh: bool) -> Path | No
         Refused: what is there belongs to a run with other settings or other data.
     """
     if fresh:
-        shutil.rmtree(place, ignore_errors=True)
+        take_away(place)
     made = place / "run.json"
     last = last_whole(place)
     if last and (_read(made) or {}).get("config") != digest(config):
@@ -59,9 +60,9 @@ def open_place(place: Path, config: dict[str, Any], *, fresh: bool) -> Path | No
             "--fresh starts anew in its place, --out names another"
         )
     if not last:
-        shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True, exist_ok=True)
-    made.write_text(json.dumps({"config": digest(config)}), encoding="utf-8")
+        take_away(place)
+        place.mkdir(parents=True, exist_ok=True)
+        made.write_text(json.dumps({"config": digest(config)}), encoding="utf-8")
     return last
 
 
@@ -86,9 +87,13 @@ def is_whole(checkpoint: Path) -> bool:
 
 
 def seal(checkpoint: Path) -> None:
-    """Bring a checkpoint to the disk and say that it is whole; of older ones the newest stays, in case."""
+    """Bring a checkpoint and what lies beside it to the disk, and say that it is whole.
+
+    Of older ones the newest stays, in case.
+    """
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != WHOLE)
-    for path in files:
+    beside = [path for path in checkpoint.parent.iterdir() if path.is_file()]  # metrics up to it, and whose it is
+    for path in [*files, *beside]:
         _flush(path)
     told = json.dumps({str(path.relative_to(checkpoint)): _hash(path) for path in files})
     unfinished = checkpoint / f".{WHOLE}"

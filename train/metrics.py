@@ -8,6 +8,7 @@ A key that a task does not have is left out; what each means stands in docs/trai
 import contextlib
 import json
 import math
+import os
 import signal
 import sys
 import time
@@ -64,7 +65,12 @@ class Recorder:
         self.lines = [line for line in read if line["step"] <= step]
         self.seconds_before = max((line["seconds"] for line in self.lines), default=0.0)
         self.tokens_before = max((line.get("tokens") or 0 for line in self.lines), default=0.0)
-        self.file.write_text("".join(json.dumps(line) + "\n" for line in self.lines), encoding="utf-8")
+        beside = self.file.with_name(f".{self.file.name}.new")  # on a full disk the lines there are stay
+        with beside.open("w", encoding="utf-8") as file:
+            file.write("".join(json.dumps(line) + "\n" for line in self.lines))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self.file)
         self.warnings = watch(self.lines, (), clip=self.clip)
 
     def start(self) -> None:

@@ -71,7 +71,8 @@ def rollback(workspace: Path) -> Moved:
     """
     runs = workspace / "runs"
     with held(runs / RELEASES) as log:
-        stack = _stack(log.entries)
+        begun = _is_begun(runs, log.entries)
+        stack = _stack(log.entries[:-1] if begun else log.entries)
         if len(stack) < 2:
             there = f"{stack[0]['name']} is the first that passed" if stack else "none was released yet"
             raise Refused(f"there is no earlier release in {runs} to return to: {there}")
@@ -80,7 +81,8 @@ def rollback(workspace: Path) -> Moved:
         _check_unchanged(folder, target)
         made = _prepare(runs, folder)
         note = _elsewhere(runs, current)
-        log.append({**target, "what": "rollback", "time": _now(), "from": current["run"]})
+        if not begun:
+            log.append({**target, "what": "rollback", "time": _now(), "from": current["run"]})
         _put(made, runs)
     return Moved(folder, current["name"], note)
 
@@ -89,8 +91,8 @@ def _passed(run: Verified, workspace: Path) -> tuple[Record, Entry]:
     """The record of the gate's last decision on this very run, which must be a pass in the log of looks too."""
     gates = workspace / "gates"
     log = gates / LOOKS
+    records = gate_records(gates)  # before the log, in which every record's line stands first
     entries = read_chain(log)
-    records = gate_records(gates)
     check_tail(entries, records, log)
     own = [one for one in records if one.manifest.config.get("run") == run.manifest.digest]
     decided = [entry for entry in entries if entry.body.get("run") == run.manifest.digest]
@@ -132,6 +134,15 @@ def _stack(entries: list[Entry]) -> list[dict[str, Any]]:
         else:
             stack.append(entry.body)
     return stack
+
+
+def _is_begun(runs: Path, entries: list[Entry]) -> bool:
+    """Whether the last line is of a rollback that was killed before it moved the link."""
+    if not entries or entries[-1].body.get("what") != "rollback":
+        return False
+    before, now = _stack(entries[:-1])[-1]["path"], _stack(entries)[-1]["path"]
+    link = runs / CURRENT
+    return before != now and link.is_symlink() and os.readlink(link) == before
 
 
 def _check_unchanged(folder: Path, target: dict[str, Any]) -> None:

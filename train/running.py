@@ -8,7 +8,6 @@ float32). Each task brings `make_trainer(setup)` and `score_rows(trainer, rows)`
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -19,7 +18,7 @@ from typing import Any, NamedTuple
 from data.bundled import bundled
 from data.command import progress
 from data.errors import BadInput, ConcordError, Refused
-from data.folder import Folder, check_place, write_folder
+from data.folder import Folder, check_place, take_away, write_folder
 from train.checkpoints import guard, last_whole, open_place, place_of, step_of
 from train.deepspeed_config import check_deepspeed
 from train.devices import is_main, is_out_of_memory, lower, precision
@@ -99,7 +98,7 @@ def _run(asked: Asked, ready: Ready) -> dict[str, Any]:
             assert isinstance(folder, Folder)
             summary, line = write_run(folder, ready, trained, asked, expected)
     if main:
-        shutil.rmtree(place, ignore_errors=True)
+        take_away(place)  # half of it would be gone on from, without the lines of its metrics
         _log(asked, line)
     return summary
 
