@@ -84,7 +84,9 @@ $(VENV_PYTHON):
 	echo "Concord needs Python 3.11 or newer, and none is on the PATH; install it, or name one: make demo PYTHON=/path/to/python3.12" >&2; exit 2
 
 # A stamp is newer than what it was installed from, so a second run installs nothing.
+# A .venv whose making was killed has a python already, and no pip yet.
 .venv/.core: pyproject.toml constraints.txt | $(VENV_PYTHON)
+	@$(PIP) --version >/dev/null 2>&1 || $(VENV_PYTHON) -m venv .venv
 	@echo "Installing the core into .venv (about a minute, once) ..."
 	@$(PIP) install --editable . --constraint constraints.txt
 	@touch $@
@@ -103,6 +105,9 @@ $(VENV_PYTHON):
 	@echo "Installing what the tests need into .venv, torch among it (some minutes, once) ..."
 	@$(PIP) install --editable '.[test,train]' --constraint constraints.txt
 	@touch $@
+
+# A folder appears whole: a Ctrl-C just afterwards must not take its manifest away, without which it is nobody's.
+.PRECIOUS: $(TINY) $(PAIRS) $(ANSWERS)
 
 $(TINY): | .venv/.train
 	@echo "Making a tiny model (a minute or two, once) ..."

@@ -5,6 +5,7 @@ workspace/backups/20260901-030000-123456/    a backup: year, month, day; time of
 
 import re
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +38,13 @@ def _is_backup(folder: Path) -> bool:
         return False
 
 
+def _is_good(folder: Path) -> bool:
+    try:
+        return not read_manifest(folder).inputs.get("faults")
+    except ConcordError:  # taken away since it was found
+        return False
+
+
 def keep_newest(series: Path, keep: int) -> list[Path]:
     """Take away what is older than the newest so many good backups of a folder; returns what was taken away.
 
@@ -44,13 +52,14 @@ def keep_newest(series: Path, keep: int) -> list[Path]:
         BadInput: one cannot be taken away.
     """
     found = backups(series)
-    good = [folder for folder in found if not read_manifest(folder).inputs.get("faults")]
+    good = [folder for folder in found if _is_good(folder)]
     gone = [folder for folder in found if folder < good[-keep]] if len(good) > keep else []
     for folder in gone:
         hidden = folder.with_name(f".{folder.name}.former")  # half of one is never taken for a backup
         try:
-            folder.rename(hidden)
-            shutil.rmtree(hidden)
+            with suppress(FileNotFoundError):  # another backup that ended just now takes it away as well
+                folder.rename(hidden)
+                shutil.rmtree(hidden)
         except OSError as error:
             raise BadInput(f"the old backup {folder} cannot be taken away: {error.strerror}") from None
     return gone

@@ -233,19 +233,19 @@ def _fresh(unfinished: Path, out: Path) -> int:
     """Make the temporary folder anew and hold it locked, so that two runs never share one."""
     try:
         if unfinished.exists():
-            stale = _hold(unfinished)
+            stale = hold(unfinished)
             try:
                 shutil.rmtree(unfinished)
             finally:
                 os.close(stale)
         unfinished.mkdir()
-        return _hold(unfinished)
+        return hold(unfinished)
     except (BlockingIOError, FileExistsError, FileNotFoundError):
         raise Refused(f"another run is writing {out} now; wait for it, or name another folder") from None
 
 
-def _hold(folder: Path) -> int:
-    """Lock a folder that no other run holds.
+def hold(folder: Path) -> int:
+    """Lock a folder that no other run holds, until what is given back is closed.
 
     Raises:
         BlockingIOError, FileNotFoundError: one holds it, or took it away before it was locked.
@@ -265,7 +265,7 @@ def remove_unfinished(parent: Path, pattern: str) -> None:
     """Take away what killed runs left in `parent` under names like this; what a run still holds locked stays."""
     for left in parent.glob(pattern):
         with contextlib.suppress(OSError):
-            held = _hold(left)
+            held = hold(left)
             try:
                 shutil.rmtree(left, ignore_errors=True)
             finally:

@@ -11,6 +11,7 @@ unchanged into DIR/data/kept.jsonl; the others go to DIR/audit/rejected.jsonl wi
 
 import argparse
 import hashlib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,15 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Read, decide row by row, write the folder and then the index."""
     args = arguments(argv)
+    from datagen.novelty_file import grown_alone
+
+    with grown_alone(args.index) if args.index else nullcontext():
+        finish(_decide(args), args.json)
+    return 0
+
+
+def _decide(args: argparse.Namespace) -> dict[str, Any]:
+    """The work of a run; returns the summary."""
     from data.folder import write_folder
     from datagen.novelty_index import parse_threshold
 
@@ -77,8 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.index:
         index.save(args.index)
         tally["index"] = f"{args.index} ({len(index):,} texts, {known:,} before)"
-    finish({**tally, "threshold": str(threshold), "wrote": str(out)}, args.json)
-    return 0
+    return {**tally, "threshold": str(threshold), "wrote": str(out)}
 
 
 def _index(args: argparse.Namespace, threshold: Any) -> "NoveltyIndex":

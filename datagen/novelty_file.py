@@ -5,13 +5,15 @@ The first line says what it is: format, version, threshold, compat, how many tex
 Tokens are not kept but cut again at loading, so a file never disagrees with the tokeniser that reads it.
 """
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from data.errors import BadInput, one_line
+from data.errors import BadInput, Refused, one_line
 from data.jsonl import open_bytes, parse
 from data.records import canonical
 
@@ -49,6 +51,27 @@ def save(path: Path, threshold: str, compat: str | None, texts: Texts) -> None:
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise BadInput(f"the novelty index {path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def grown_alone(path: Path) -> Iterator[None]:
+    """Keep other runs from growing this file until the block ends: the later of two would lose the other's texts.
+
+    Raises:
+        Refused: another run is growing it now.
+        BadInput: its place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("a")
+    except OSError as error:
+        raise BadInput(f"the novelty index {path} cannot be written: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"another run is growing {path} now; wait for it, or name another with --index") from None
+        yield
 
 
 def _lines(head: dict[str, Any], texts: Texts) -> Iterator[bytes]:

@@ -581,6 +581,28 @@ def test_keep_takes_the_oldest_good_backups_away_and_nothing_else(db: str, tmp_p
     assert left == {"20200101-000000-000000", "notes"}
 
 
+@pytest.mark.parametrize("moment", ["read_manifest", "rename"])
+def test_two_that_take_the_oldest_away_at_once_are_not_in_each_others_way(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in (1, 2, 3):
+        with write_folder(tmp_path / f"2026090{day}-000000-000000", "backup", {}):
+            pass
+    room = {"read_manifest": backup_series, "rename": Path}[moment]
+    real, calls = getattr(room, moment), []
+
+    def after_the_other(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == {"read_manifest": 4, "rename": 1}[moment]:  # three were found, the first is looked at again
+            monkeypatch.setattr(room, moment, real)
+            assert len(backup_series.keep_newest(tmp_path, 1)) == 2
+        return real(*given)
+
+    monkeypatch.setattr(room, moment, after_the_other)
+    backup_series.keep_newest(tmp_path, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["20260903-000000-000000"]
+
+
 def test_a_backup_that_is_no_good_ends_with_1_and_takes_nothing_away(db: str, tmp_path: Path) -> None:
     series = tmp_path / "elsewhere"
     assert run("backup", "--series", series).returncode == 0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from bench import instructions
-from data.errors import BadInput, ConcordError, NotThere
+from data.errors import BadInput, ConcordError, NotThere, Refused
 from datagen import novelty
 from datagen.novelty_index import NoveltyIndex, parse_threshold, rouge_f1, rouge_words, words_of
 from datagen.novelty_signatures import LENGTHS, Signatures, hashes_of
@@ -471,6 +471,21 @@ def test_a_kept_index_grows_from_run_to_run(tmp_path: Path) -> None:
         run(tmp_path, "three.txt", "x\n", *flags, "--threshold", "0.5", out="three")
     with pytest.raises(BadInput, match="--novelty-compat"):
         run(tmp_path, "three.txt", "x\n", *flags, "--novelty-compat", "rouge_score", out="three")
+
+
+def test_an_index_is_grown_by_one_run_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags, go_through = ("--index", str(tmp_path / "pool.index")), novelty._go_through
+
+    def beside(*given: Any) -> Any:
+        monkeypatch.setattr(novelty, "_go_through", go_through)
+        with pytest.raises(Refused, match="another run is growing"):
+            run(tmp_path, "two.txt", "the second run's text\n", *flags, out="two")
+        return go_through(*given)
+
+    monkeypatch.setattr(novelty, "_go_through", beside)
+    run(tmp_path, "one.txt", "a text of the first run\n", *flags, out="one")
+    run(tmp_path, "two.txt", "the second run's text\n", *flags, out="two")
+    assert len(NoveltyIndex.load(tmp_path / "pool.index")) == 2
 
 
 def test_the_threshold_and_the_way_to_decide_are_the_users(tmp_path: Path) -> None:

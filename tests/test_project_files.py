@@ -117,6 +117,38 @@ def test_make_alone_lists_every_target() -> None:
     assert set(phony[1].split()) == targets()
 
 
+def made_beside(place: Path) -> Path:
+    """The Makefile in a folder of its own, with what it is installed from."""
+    for name, content in (("Makefile", text("Makefile")), ("pyproject.toml", "no TOML"), ("constraints.txt", "")):
+        (place / name).write_text(content)
+    return place
+
+
+def test_a_venv_whose_making_was_killed_is_not_taken_for_whole(tmp_path: Path) -> None:
+    made_beside(tmp_path)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=tmp_path, check=True)
+    (tmp_path / ".venv/bin/activate").unlink()  # what venv puts in last, after pip
+    run = subprocess.run(["make", ".venv/.core"], cwd=tmp_path, capture_output=True, text=True)
+    assert "No module named pip" not in run.stderr
+    assert (tmp_path / ".venv/bin/pip").exists()
+    assert (tmp_path / ".venv/bin/activate").exists()
+    assert "Installing the core" in run.stdout  # and here is nothing to install
+    assert not (tmp_path / ".venv/.core").exists()
+
+
+def test_ctrl_c_behind_make_leaves_the_manifest_of_a_folder_that_is_whole(tmp_path: Path) -> None:
+    python = made_beside(tmp_path) / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\ntrap '' INT\nmkdir -p w/tiny\necho {} > w/tiny/manifest.json\nkill -INT 0\n")
+    python.chmod(0o755)
+    for stamp in (".core", ".train"):
+        (tmp_path / ".venv" / stamp).touch()
+    typed = ["make", "WORKSPACE=w", "w/tiny/manifest.json"]
+    run = subprocess.run(typed, cwd=tmp_path, capture_output=True, text=True, start_new_session=True)
+    assert run.returncode != 0
+    assert (tmp_path / "w/tiny/manifest.json").exists(), run.stderr
+
+
 @pytest.mark.parametrize("name", READMES)
 def test_every_command_in_a_readme_takes_the_flags_shown(name: str) -> None:
     typed = [line for line in commands(name) if line.startswith("python -m ")]

@@ -117,6 +117,25 @@ def test_a_folder_that_is_no_tour_is_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "tour" / "mine.txt").exists()
 
 
+def test_a_second_tour_leaves_the_folder_to_the_one_that_is_going_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(tmp_path / "tour", 1, 1, 60, 20, None)
+
+    def begun(place: Path) -> None:
+        (place / "work").touch()
+        monkeypatch.setattr(going, "answers", lambda _: pytest.fail("two tours are at it"))
+        with pytest.raises(Refused, match="another tour is going on"):
+            go(asked)
+        assert (place / "work").exists()
+        raise KeyboardInterrupt
+
+    for _ in range(2):  # one that was stopped is in nobody's way
+        monkeypatch.setattr(going, "answers", begun)
+        with pytest.raises(KeyboardInterrupt):
+            go(asked)
+
+
 @pytest.fixture(scope="module")
 def toured(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A tour of one small seed, all stages."""

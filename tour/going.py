@@ -1,6 +1,7 @@
 """The whole tour: a server of made-up answers, a tiny model, every seed's chain, the proof and the report."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -77,10 +78,17 @@ def go(asked: Asked) -> tuple[dict[str, Any], bool]:
     Raises:
         ConcordError: a stage ended otherwise than it should; its log says more.
     """
+    before, held = _clear(asked.place)
+    try:
+        return _go(asked, before)
+    finally:
+        os.close(held)
+
+
+def _go(asked: Asked, before: dict[str, str]) -> tuple[dict[str, Any], bool]:
     from tour.page import report
     from tour.proof import claims, read_seed
 
-    before = _clear(asked.place)
     began = time.monotonic()
     with answers(asked.place) as url:
         model = asked.model or _tiny(asked.place)
@@ -111,26 +119,33 @@ def _compared(before: dict[str, str], other: list[str]) -> str:
     return f", {len(other)} other than the last tour's: {', '.join(other[:5])}" if other else ", all as the last tour's"
 
 
-def _clear(place: Path) -> dict[str, str]:
-    """Make way for a tour; gives the digests of the one that was there.
+def _clear(place: Path) -> tuple[dict[str, str], int]:
+    """Make way for a tour; gives the digests of the one that was there, and the folder's lock.
 
     Raises:
-        Refused: a folder is there that is no tour's.
+        Refused: a folder is there that is no tour's, or that another tour is making.
     """
     from data.errors import Refused
-    from data.folder import take_away
+    from data.folder import hold, take_away
 
     kept = place / "tour.json"
     before: dict[str, str] = {}
-    if place.exists() and any(place.iterdir()):
-        if not kept.exists() and not (place / ".touring").exists():
-            raise Refused(f"{place} is there and is no tour's folder; move it, or name another --workspace")
-        if kept.exists():
-            before = json.loads(kept.read_text("utf-8"))["digests"]
-        take_away(place)  # half of it would be nobody's folder
     place.mkdir(parents=True, exist_ok=True)
+    try:
+        held = hold(place)
+        if any(place.iterdir()):
+            if not kept.exists() and not (place / ".touring").exists():
+                raise Refused(f"{place} is there and is no tour's folder; move it, or name another --workspace")
+            if kept.exists():
+                before = json.loads(kept.read_text("utf-8"))["digests"]
+            take_away(place)  # half of it would be nobody's folder
+            os.close(held)
+            place.mkdir()
+            held = hold(place)
+    except (BlockingIOError, FileExistsError, FileNotFoundError):
+        raise Refused(f"another tour is going on in {place}; wait for it, or name another --workspace") from None
     (place / ".touring").touch()
-    return before
+    return before, held
 
 
 def _tiny(place: Path) -> Path:
