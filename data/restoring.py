@@ -7,7 +7,6 @@ A store that is there is changed in one transaction. A SQLite file that is not t
 place and gets its name when it is whole. An older schema comes to this version by the schema's own steps.
 """
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ from typing import Any
 from data import ledger
 from data.backup import Backup, Step, read_table
 from data.errors import BadInput, CheckFailed, Refused, one_line
-from data.folder import Folder, flush_folder, remove_unfinished
+from data.folder import Folder, flush_folder, hold, remove_unfinished
 from data.store import Tx, hold_schema, open_store, schema_version, sqlite_file, sqlite_url, take_steps
 from data.store_tables import after_filling, count, is_empty, lay_tables
 
@@ -138,10 +137,11 @@ def _new_file(place: Path) -> Iterator[str]:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".unfinished", dir=place.parent))
+        lock = hold(beside)  # says that it is still being written
+    except (BlockingIOError, FileNotFoundError):
+        raise Refused(f"another restore to {place} began just now; wait for it, or name another") from None
     except OSError as error:
         raise BadInput(f"{place} cannot be written: {error.strerror}") from None
-    lock = os.open(beside, os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)  # says that it is still being written
     try:
         yield sqlite_url(beside / place.name)
         _give_name(beside / place.name, place)

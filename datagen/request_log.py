@@ -28,6 +28,7 @@ from data.records import canonical
 VERSION = 1
 STATES = ("sent", "answered", "rejected", "free", "lost")
 SENT, ANSWERED, REJECTED, FREE, LOST = range(5)
+_OF_THE_DISK = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempts (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL, state INTEGER NOT NULL,
@@ -70,6 +71,8 @@ class RequestLog:
             self._answered, self._rejected, self.in_flight, self.spent = _take_stock(self._db)
         except sqlite3.DatabaseError as error:
             self._lock.close()
+            if getattr(error, "sqlite_errorname", "").startswith(_OF_THE_DISK):  # the answers in it are paid for
+                raise _cannot_write(path, error) from None
             raise StoreError(f"{path} is no request log: {one_line(str(error))}; name another with --log") from None
         except BadInput:
             self._lock.close()
@@ -162,8 +165,7 @@ class RequestLog:
             try:
                 await loop.run_in_executor(self._writer, _commit, self._db, rows)
             except sqlite3.Error as error:
-                full = "the disk is full; make room" if "full" in str(error) else one_line(str(error))
-                trouble = StoreError(f"{self.path} cannot be written: {full}, then run the same command again")
+                trouble = _cannot_write(self.path, error)
                 for waiter in [*waiting, *self._waiting]:
                     if not waiter.done():
                         waiter.set_exception(trouble)
@@ -217,6 +219,11 @@ def _open(path: Path) -> sqlite3.Connection:
     db.executescript(_SCHEMA)
     db.execute(f"PRAGMA user_version = {VERSION}")
     return db
+
+
+def _cannot_write(path: Path, error: sqlite3.Error) -> StoreError:
+    full = "the disk is full; make room" if "full" in str(error) else f"{one_line(str(error))}; see to its disk"
+    return StoreError(f"{path} cannot be written: {full}, then run the same command again")
 
 
 def _commit(db: sqlite3.Connection, rows: list[tuple[str, tuple[Any, ...]]]) -> None:

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from annotate import accounts, answers, assign, projects
 from data import backup_series, ledger
 from data.backup import Backup, for_its_owner_alone, open_backup, write_backup
 from data.errors import BadInput, CheckFailed, NotThere, Refused, StoreError, StoreTooNew
-from data.folder import write_folder
+from data.folder import remove_unfinished, write_folder
 from data.manifest import MANIFEST, Manifest, read_manifest, seal_of, spell
 from data.restoring import prove, restored
 from data.schema import MIGRATIONS
@@ -454,6 +455,26 @@ def test_a_file_that_came_meanwhile_is_not_written_over(sound: Path, tmp_path: P
     with pytest.raises(Refused, match="came to be"), restored(f"sqlite:///{place}", open_backup(sound), step=silent):
         place.write_text("mine")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("s.db", "mine")]
+
+
+def test_a_second_restore_that_begins_at_once_is_told_so(
+    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = tempfile.mkdtemp
+
+    def made(**how: Any) -> str:
+        there = make(**how)
+        remove_unfinished(tmp_path, ".x.db.*.unfinished")  # as the other does, which takes it for a killed run's
+        return there
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made)
+    place = tmp_path / "x.db"
+    with (
+        pytest.raises(Refused, match="another restore"),
+        restored(f"sqlite:///{place}", open_backup(sound), step=silent),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_log_of_a_former_store_is_not_mixed_in(sound: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -136,6 +137,23 @@ def test_a_disk_that_is_full_is_said_in_one_line_and_what_was_written_stays(tmp_
         asyncio.run(main())
     log.close()
     again = RequestLog(tmp_path / "log.db")
+    assert again.answer(KEY) == b"body 0"
+    again.close()
+
+
+def test_a_disk_still_full_when_a_run_goes_on_is_no_reason_to_leave_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "log.db"
+    log = RequestLog(path)
+    fill(log, ANSWERED)
+    log.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))  # the system takes no greater file
+    try:
+        with pytest.raises(StoreError, match=r"cannot be written: .* then run the same command again"):
+            RequestLog(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    again = RequestLog(path)
     assert again.answer(KEY) == b"body 0"
     again.close()
 

@@ -1,6 +1,7 @@
 """Answers in batches are the answers alone; what train.generate writes goes back to people and into training."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,25 @@ def test_a_run_that_was_killed_goes_on_and_gives_the_same_bytes(
     assert read_manifest(out).digest == read_manifest(whole).digest
     assert not (tmp_path / ".out.going").exists()
     with pytest.raises(Refused, match="is there already"):
+        made(tiny, tmp_path, "out")
+
+
+def test_a_run_killed_while_it_drops_its_kept_answers_is_over(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def half(path: Path, **more: Any) -> None:
+        for kept in path.glob("answers-*"):
+            kept.unlink()
+            raise KeyboardInterrupt
+        remove(path, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", half)
+        with pytest.raises(KeyboardInterrupt):
+            made(tiny, tmp_path, "out")
+    with pytest.raises(Refused, match="is there already"):  # not answered all over again
         made(tiny, tmp_path, "out")
 
 

@@ -10,7 +10,6 @@ They lie beside the folder that is to be, in `.NAME.going/`, each configuration 
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from data.errors import BadInput, Refused
+from data.folder import take_away
 from data.records import canonical, digest
 
 
@@ -81,7 +81,7 @@ def is_going(out: Path) -> bool:
 
 def drop_lines(out: Path) -> None:
     """Take away what was kept for this folder."""
-    shutil.rmtree(_place(out), ignore_errors=True)
+    take_away(_place(out))  # a rest of it would have a finished run begun anew
 
 
 def _place(out: Path) -> Path:
