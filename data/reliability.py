@@ -59,7 +59,7 @@ def reliability(
     log-odds are far from normal, and by `_widening` less because the others are estimated too). From FEW votes on
     it covers 93 to 97% of the time on average where annotators are clearly better than chance with three others an
     item; where nearly all guess (55 to 70% right of two classes) it falls to 86% with the smoothing that pairs have,
-    1, and to 72% without, `found` itself being too sure then (simulated in the tests).
+    1 (both simulated in the tests), and to 72% without, `found` itself being too sure then.
     """
     if not 0 < confidence < 1:
         raise BadInput(f"reliability: confidence is {confidence}; give a share between 0 and 1, such as 0.95")
