@@ -158,6 +158,8 @@ def _reading(url: str) -> Iterator[Any]:
     if url.startswith("sqlite:"):
         import adbc_driver_sqlite.dbapi as driver
 
+        from data.store import SQLITE_BUSY_S
+
         place = re.sub(r"^sqlite:/{0,3}", "", url, count=1).partition("?")[0]
     else:
         import adbc_driver_postgresql.dbapi as driver  # type: ignore[no-redef]
@@ -165,7 +167,9 @@ def _reading(url: str) -> Iterator[Any]:
         place = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
     try:
         with driver.connect(place) as connection, connection.cursor() as cursor:
-            if not url.startswith("sqlite:"):
+            if url.startswith("sqlite:"):  # whoever closes it last locks it for a moment
+                cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_S * 1000}")
+            else:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield cursor
             connection.rollback()

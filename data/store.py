@@ -12,6 +12,7 @@ acknowledged (WAL, synchronous=FULL).
 
 import os
 import re
+import sqlite3
 import threading
 import time
 from collections import defaultdict
@@ -247,8 +248,8 @@ def _open_sqlite(database: str | None, create: bool, pool: int, durable: bool) -
     @event.listens_for(engine, "connect")
     def connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # BEGIN is ours to write
+        _journal_in_wal(connection)
         for pragma in (
-            "journal_mode=WAL",
             f"synchronous={'FULL' if durable else 'OFF'}",
             "foreign_keys=ON",
             "cache_size=-64000",
@@ -262,6 +263,19 @@ def _open_sqlite(database: str | None, create: bool, pool: int, durable: bool) -
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _journal_in_wal(connection: Any) -> None:
+    """Ask for WAL until it is granted: a new file that another one writes to is refused here without SQLite's wait."""
+    until = time.monotonic() + SQLITE_BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def migrate(store: Store) -> None:

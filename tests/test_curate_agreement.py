@@ -256,6 +256,32 @@ def test_a_snapshot_gives_what_the_store_gave(tmp_path: Path) -> None:
     assert run(tmp_path, "--project", "p")[1] == run(tmp_path, str(tmp_path / "frozen"))[1]
 
 
+LOCKED = """
+import sqlite3, sys, time
+store = sqlite3.connect(sys.argv[1], isolation_level=None)
+store.execute("PRAGMA locking_mode=EXCLUSIVE")
+store.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(0.5)
+store.execute("ROLLBACK")
+"""
+
+
+def test_a_snapshot_waits_for_whoever_closes_the_store_in_the_same_moment(tmp_path: Path) -> None:
+    from curate.frozen import _reading
+
+    url = f"sqlite:///{tmp_path}/concord.db"
+    ranked_project(url)
+    words = [sys.executable, "-c", LOCKED, str(tmp_path / "concord.db")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "locked\n"
+        with _reading(url) as cursor:  # the last one to close a store locks it as the other does, for a moment
+            cursor.execute("SELECT name FROM projects")
+            assert cursor.fetchall() == [("p",)]
+    assert other.returncode == 0
+
+
 def test_pandalm_as_a_plain_table_and_as_loaded(real: Path, tmp_path: Path) -> None:
     source = real / "pandalm/testset-v1.json"
     given = json.loads(source.read_text("utf-8"))

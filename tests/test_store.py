@@ -5,6 +5,7 @@ import os
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +387,30 @@ def test_numbers_reserved_at_once_are_different(store_url: str) -> None:
         thread.join()
     assert sorted(taken) == list(range(1, 241))
     opened.close()
+
+
+def test_a_new_store_that_another_is_writing_to_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")  # as between the first steps of whoever opens it in the same moment
+        leave = threading.Timer(0.5, lambda: other.execute("ROLLBACK"))
+        leave.start()
+        open_store(f"sqlite:///{path}").close()
+        leave.join()
+    opened = open_store(f"sqlite:///{path}")
+    assert version(opened) == str(len(MIGRATIONS))
+    opened.close()
+
+
+def test_a_new_store_that_another_does_not_let_go_of_is_said_to_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data.store.SQLITE_BUSY_S", 0.2)
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreDown, match=r"store\.db: .*locked"):
+            open_store(f"sqlite:///{path}")
 
 
 def _open(url: str, answers: Any) -> None:
