@@ -235,8 +235,9 @@ def _open_sqlite(database: str | None, create: bool, pool: int, durable: bool) -
     except OSError as error:
         raise StoreError(f"the folder {path.parent} cannot be made ({error.strerror})") from None
     with suppress(OSError):  # SQLite says better what is wrong with the place
-        # For its owner alone, whatever the umask: it holds hashes of passwords and the key of sessions.
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        # For its owner alone, whatever the umask: it holds hashes of passwords and the key of sessions. One that is
+        # there is never opened but by SQLite: closing it here would take this process's locks on it away.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         paramstyle="named",

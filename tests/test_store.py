@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -411,6 +413,25 @@ def test_a_new_store_that_another_does_not_let_go_of_is_said_to_be_locked(
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreDown, match=r"store\.db: .*locked"):
             open_store(f"sqlite:///{path}")
+
+
+def test_opening_a_store_a_second_time_leaves_the_locks_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    first = open_store(f"sqlite:///{path}")
+    with first.read() as tx:
+        tx.value("SELECT value FROM meta")
+    open_store(f"sqlite:///{path}").close()
+    # Another process that closes it would take the log away under whoever holds no lock, and with it what comes next.
+    passing = (
+        "import sqlite3, sys; store = sqlite3.connect(sys.argv[1]); store.execute('SELECT * FROM meta'); store.close()"
+    )
+    subprocess.run([sys.executable, "-c", passing, str(path)], check=True)
+    with first.write() as tx:
+        tx.run("INSERT INTO meta (key, value) VALUES ('mine', 'kept')")
+    read = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute('SELECT value FROM meta').fetchall())"
+    found = subprocess.run([sys.executable, "-c", read, str(path)], check=True, capture_output=True, text=True)
+    assert "kept" in found.stdout
+    first.close()
 
 
 def _open(url: str, answers: Any) -> None:
