@@ -66,7 +66,10 @@ def throughput(asked: argparse.Namespace) -> int:
             "to_aiohttp": round(against_aiohttp, 3),
             "to_default": round(against_default, 3),
         }
-    against = "the openai package bare: aiohttp (at least 0.8 of it), default transport (at least 1.8 times), same run"
+    against = (
+        "the openai package bare: aiohttp (at least 0.8 of it), default transport (at least 1.8 times), same run;"
+        f" {asked.concurrency} at once can be answered {5 * asked.concurrency:,} times a second at 200 ms"
+    )
     return report("asking", "; ".join(said), against, details, reached)
 
 

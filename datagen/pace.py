@@ -2,11 +2,11 @@
 
 Nobody knows a server's limits better than the server, so they are learnt. Pressure is a 429 or 503, or a header
 that says nothing is left. Between two moments when a server had nothing left, it gave exactly what its limit
-allows: answers divided by time is the rate, whatever its burst. So after the first pressure the number in flight
-starts again at one and grows by half with each answer (after TCP's slow start, RFC 5681) until the second; then
-requests leave evenly at 98% of what was measured, creeping up until the next. A refusal of what left before the
-last pressure says nothing new: it only waits. A server that makes one wait long counts by the minute; there the
-answers of the last minute are the rate.
+allows: answers divided by time is the rate, whatever its burst. So the number in flight grows by one with each
+answer (TCP's slow start, RFC 5681: it doubles with each round trip) until the first pressure; then it starts again
+at one and grows by half of one with each answer until the second; then requests leave evenly at 98% of what was
+measured, creeping up until the next. A refusal of what left before the last pressure says nothing new: it only
+waits. A server that makes one wait long counts by the minute; there the answers of the last minute are the rate.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ BELOW = 0.98  # of the measured rate is asked for
 CREEP = 0.00004  # per answer, and the more the longer nothing was refused
 LONG_S = 10.0  # a wait that no limit by the second asks for: this server counts by the minute
 MINUTE_S = 60.0
-START = 4  # in flight at first; each answer adds half of one more
+START = 4  # in flight at first; each answer adds one more, and half of one once the server asked for less
 ENOUGH = 20  # answers between two pressures that make a measurement,
 SPAN_S = 1.0  # over at least so long
 BURST_S = 0.25  # of the rate may leave at once after a lull
@@ -99,7 +99,8 @@ class Pace:
         self._crept += 1
         self._barren = 0
         if self.limit < self.most:
-            self.limit = min(self.limit + (1 / UP_EVERY if self._overloaded else 1 / 2), self.most)
+            more = 1 / UP_EVERY if self._overloaded else 1 / 2 if self.slowed else 1
+            self.limit = min(self.limit + more, self.most)
         if self.rate is not None and self.rate != self._top_rate:
             self.rate = min(self.rate * (1 + CREEP * (1 + self._crept / 100)), self._top_rate or float("inf"))
         left = headers.get("x-ratelimit-remaining-requests", "")

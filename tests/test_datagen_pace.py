@@ -89,6 +89,37 @@ def test_no_more_leave_at_once_than_allowed_and_the_number_grows_from_answer_to_
     assert grew == sorted(grew)
 
 
+def test_the_number_in_flight_doubles_with_each_round_trip_and_more_carefully_after_a_refusal() -> None:
+    async def main() -> tuple[list[int], list[int]]:
+        pace = Pace(1000, clock=asyncio.get_running_loop().time)
+
+        async def one() -> None:
+            await pace.enter(1)
+            await asyncio.sleep(1.0)
+            pace.went_well({})
+            pace.leave()
+
+        async def watched(seconds: int) -> list[int]:
+            asked = [asyncio.ensure_future(one()) for _ in range(200)]
+            seen = []
+            for _ in range(seconds):
+                await asyncio.sleep(0.5)
+                seen.append(pace.in_flight)
+                await asyncio.sleep(0.5)
+            await asyncio.gather(*asked)
+            return seen
+
+        before = await watched(5)
+        pace.pressed(asyncio.get_running_loop().time(), 0.0, by_rate=True)
+        await asyncio.sleep(2.0)
+        pace.limit = 4.0
+        return before, await watched(5)
+
+    before, after = run(main())
+    assert before == [4, 8, 16, 32, 64]
+    assert after == [4, 6, 9, 13, 20]
+
+
 @pytest.mark.parametrize(("rpm", "tpm", "expected"), [(60, None, 60), (None, 6000, 60), (120, 6000, 60)])
 def test_rpm_and_tpm_hold(rpm: float | None, tpm: float | None, expected: float) -> None:
     """61 requests of 100 tokens take a minute at 60 a minute, whichever limit says so."""
