@@ -67,7 +67,7 @@ def take(url: str, out: Path) -> tuple[dict[str, Any], list[str]]:
 
     store = open_store(url, create=False, upgrade=False, pool=1)
     try:
-        with for_its_owner_alone(), write_folder(out, WHAT, {}) as folder:
+        with for_its_owner_alone(), write_folder(out, WHAT, {}, replace=None) as folder:
             with store.read() as tx, progress("backing up", total=count_rows(tx)) as step:
                 backup = write_backup(tx, folder, step)
             with progress("reading it back", total=sum(backup.rows.values())) as step:

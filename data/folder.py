@@ -131,7 +131,7 @@ def readme(what: str, splits: Iterable[str], features: str = "", *, proved: bool
 
 @contextlib.contextmanager
 def write_folder(
-    out: Path, what: str, config: dict[str, Any], *, replace: bool = False, again: bool = False
+    out: Path, what: str, config: dict[str, Any], *, replace: bool | None = False, again: bool = False
 ) -> Iterator[Folder]:
     """Write a folder whole: it appears at `out` when the block ends, or not at all.
 
@@ -139,7 +139,7 @@ def write_folder(
         out: where it shall lie; must not exist, or be empty, or (with `replace`) be one of ours.
         what: the kind of folder, such as "export".
         config: the effective configuration, JSON types only; hashed into the digest.
-        replace: put it in the place of a former one.
+        replace: put it in the place of a former one; None where the command has no --force to ask for that.
         again: put it in the place of one that this very configuration made. For runs that go on from a log:
             one that was killed after its folder was whole, and started again, makes the same folder.
 
@@ -156,7 +156,8 @@ def write_folder(
     try:
         with _disk_faults(out, always=True):
             _restore(out, former)  # under the lock: another run may be between its two renames
-            replace = replace or (again and made_by(out, what, config))
+            if again and made_by(out, what, config):
+                replace = True
             _may_write(out, replace)
         with _disk_faults(out):
             folder = Folder(unfinished, what, config)
@@ -216,7 +217,7 @@ def made_by(out: Path, what: str, config: dict[str, Any]) -> bool:
     return there.what == what and digest(there.config) == digest(config)
 
 
-def _may_write(out: Path, replace: bool) -> None:
+def _may_write(out: Path, replace: bool | None) -> None:
     if not out.name:
         raise BadInput(f"{out} cannot be an output folder; name a new one")
     if out.is_symlink() or (out.exists() and not out.is_dir()):
@@ -226,7 +227,8 @@ def _may_write(out: Path, replace: bool) -> None:
     if not (out / MANIFEST).is_file():
         raise Refused(f"{out} is there and was not written by Concord; name a new folder")
     if not replace:
-        raise Refused(f"{out} is there already; name a new folder, or replace it with --force")
+        force = "" if replace is None else ", or replace it with --force"
+        raise Refused(f"{out} is there already; name a new folder{force}")
 
 
 def _fresh(unfinished: Path, out: Path) -> int:

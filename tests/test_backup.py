@@ -658,6 +658,9 @@ def test_a_place_that_is_taken_is_kept(db: str, tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b/mine").write_text("")
     assert "name a new folder" in one_line_of(run("backup", "--out", tmp_path / "b"), 2)
+    assert run("backup", "--out", tmp_path / "c").returncode == 0
+    said = one_line_of(run("backup", "--out", tmp_path / "c"), 2)
+    assert said.endswith("is there already; name a new folder\n")  # there is no --force to name
 
 
 def small_files() -> None:

@@ -362,6 +362,21 @@ def test_a_value_outside_the_range_of_its_measure_is_told_before_any_look(
     assert not (tmp_path / "gates/looks.jsonl").exists()
 
 
+def test_a_place_that_is_taken_is_told_before_any_look_and_no_flag_is_named_that_is_not_there(
+    tmp_path: Path, run: Path, contract: Path
+) -> None:
+    make_evaluation(tmp_path, "a", run, drawn("accuracy", 60, 0.6))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("my own")
+    with pytest.raises(Refused, match="not written by Concord"):
+        gate(run, contract, tmp_path, out=tmp_path / "mine")
+    assert not (tmp_path / "gates/looks.jsonl").exists()
+    _, first = gate(run, contract, tmp_path, out=tmp_path / "first")
+    other = contract_of(tmp_path / "other.yaml", {**CHANCE, "threshold": 0.55})
+    with pytest.raises(Refused, match=r"first is there already; name a new folder$"):
+        gate(run, other, tmp_path, out=first)
+
+
 def test_hostile_names_do_not_reach_the_page_as_markup(tmp_path: Path, run: Path) -> None:
     evil = '<img src=x onerror=alert(1)>\u202e"[x](javascript:y)'
     bad = contract_of(tmp_path / "c.yaml", {**CHANCE, "clause": evil})

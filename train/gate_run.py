@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data.command import progress
-from data.folder import write_folder
+from data.folder import check_place, write_folder
 from train.cases import read_cases
 from train.chained import Entry, held
 from train.contract import Clause, contract_digest, read_contract
@@ -42,6 +42,8 @@ def gate(
         NotThere, BadInput, CheckFailed, Refused: with what to do, before any look is taken.
     """
     clauses = read_contract(contract)
+    if out is not None:
+        check_place(out, replace=True)
     with progress("verifying the run and its evaluation", total=3) as step:
         the_run = verified_run(run)
         step(1)
@@ -93,7 +95,7 @@ def _write(
         "spent": look.spent,
         "evaluation": {"digest": decision.evaluation.manifest.digest, **decision.evaluation.manifest.config},
     }
-    with write_folder(out, "gate", config, again=True) as folder:
+    with write_folder(out, "gate", config, replace=None, again=True) as folder:
         folder.inputs["run"] = decision.run.folder.resolve().name
         folder.inputs["evaluation"] = decision.evaluation.folder.resolve().name
         folder.inputs["look"] = {"seq": entry.seq, "hash": entry.hash}
