@@ -18,7 +18,7 @@ export function showKeys(kind = null) {
   let waiting = null; // the action whose new key is being asked for
   let offer = null; // {action, key} while a swap is offered
   const tables = h("div", { class: "keytables" });
-  const said = h("p", { class: "key-said", role: "status" });
+  const said = h("p", { class: "key-said", role: "status" }, t("keys_lead"));
   const answer = h("div", { class: "key-answer" });
   const toggle = h("input", { type: "checkbox", checked: keysOn(), on: { change: (e) => switchKeys(e.target.checked) } });
   const all = h("button", { type: "button", class: "quiet", on: { click: () => (resetKeys(), ask(null), say(t("keys_all_reset"))) } }, t("keys_reset_all"));
@@ -98,6 +98,6 @@ export function showKeys(kind = null) {
 
   draw();
   const foot = h("div", { class: "key-foot" }, said, answer, all);
-  const box = dialog(t("keys"), t("close"), h("label", { class: "all-bad" }, toggle, t("keys_switch")), h("p", { class: "hint" }, t("keys_lead")), tables, foot);
+  const box = dialog(t("keys"), t("close"), h("label", { class: "all-bad" }, toggle, t("keys_switch")), tables, foot);
   box.addEventListener("keydown", take, { capture: true });
 }

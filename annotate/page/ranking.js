@@ -67,7 +67,7 @@ export function ranking(view, answer, changed) {
       "li",
       { class: `chip${selected === letter ? " selected" : ""}`, "data-chip": letter },
       h("button", { type: "button", class: "handle", "data-do": "pick", "aria-pressed": String(selected === letter), "aria-label": name, on: { click: () => pick(letter, true) } }, letter),
-      row ? act("up", t("move_up", { letter }), "▲", row > 1 ? row - 1 : null) : act("place", t("place_next", { letter }), "＋", nextRow()),
+      row ? act("up", t("move_up", { letter }), "▲", row > 1 ? row - 1 : null) : act("place", t("place_next", { letter }), "+", nextRow()),
       row ? act("down", t("move_down", { letter }), "▼", row < count ? row + 1 : null) : null,
       row ? act("out", t("take_out", { letter }), "×", 0) : null,
     );
