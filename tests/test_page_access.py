@@ -55,6 +55,21 @@ def watched(context: BrowserContext) -> tuple[list[str], list[str]]:
 # ── axe ──────────────────────────────────────────────────────────────────────
 
 
+def keys_and_settings(page: Page, look: Callable[[str], None]) -> None:
+    """The sheet of keys, with a swap offered, then the settings."""
+    press(page, "?")
+    page.locator("dialog .keytable").first.wait_for()
+    look("keys")
+    page.locator(".keycap").first.click()
+    press(page, "x")
+    page.locator(".swap").wait_for()
+    look("keys, a swap offered")
+    press(page, "Escape", "Escape")  # the offer, the sheet
+    page.get_by_role("navigation").get_by_role("button").nth(1).click()
+    page.locator(".segments").first.wait_for()
+    look("settings")
+
+
 def walk(page: Page, server: Server, names: dict[str, str], link: str, look: Callable[[str], None]) -> None:
     """Through every kind of page, from sign-in to my answers, with a look at each."""
 
@@ -85,17 +100,7 @@ def walk(page: Page, server: Server, names: dict[str, str], link: str, look: Cal
         page.locator(".expand").click()
     page.locator(".all-bad input").check()
     look("ranking, all bad")
-    press(page, "?")
-    page.locator("dialog .keytable").first.wait_for()
-    look("keys")
-    page.locator(".keycap").first.click()
-    press(page, "x")
-    page.locator(".swap").wait_for()
-    look("keys, a swap offered")
-    press(page, "Escape", "Escape")  # the offer, the sheet
-    page.get_by_role("navigation").get_by_role("button").nth(1).click()
-    page.locator(".segments").first.wait_for()
-    look("settings")
+    keys_and_settings(page, look)
     press(page, "Escape", "s")
     page.locator("#skip-reason").wait_for()
     look("skip")

@@ -55,6 +55,69 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def load_a_file(page: Page, file: Path) -> None:
+    """A file is looked at, then loaded."""
+    page.get_by_label("Choose a file").set_input_files(file)
+    files = page.get_by_role("region", name="Files to load")
+    load = files.get_by_role("button", name="Load 5 tasks")
+    load.wait_for()
+    files.get_by_text("Lines that cannot be used: 1").click()
+    expect(files.locator(".rejects li")).to_contain_text("line 6")
+    files.get_by_text("The first 3 prompts").click()
+    expect(files.locator(".first .answer").first).to_have_text("new 0 <script>alert(1)</script>")
+    assert violations(page) == []
+    files.get_by_label("Kind of task").select_option("A or B")
+    files.get_by_label("Answers per task").fill("3")
+    files.get_by_label("Answers per task").press("Tab")
+    expect(files).to_contain_text("A or B 5 · no language 5 · 15 answers needed")
+    load.click()
+    expect(files).to_contain_text("5 tasks loaded.")
+    expect(page.get_by_role("region", name="Progress")).to_contain_text("0 of 9 tasks done")
+
+
+def export_and_prove(page: Page, server: Server, tmp_path: Path) -> None:
+    """Out again: one zip, which proves itself."""
+    page.get_by_label("Pairs of each task").select_option("best-worst")
+    page.get_by_role("button", name="Export").click()
+    link = page.get_by_role("link", name="Download the zip file")
+    link.wait_for(timeout=60_000)
+    expect(page.get_by_role("region", name="Export")).to_contain_text("Pairs: 1 (1 for training, 0 for validation, 0")
+    with page.expect_download() as download:
+        link.click()
+    download.value.save_as(tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as packed:
+        packed.extractall(tmp_path / "out")
+    folder = next((tmp_path / "out").iterdir())
+    proof = subprocess.run(
+        [sys.executable, "-m", "curate.verify", str(folder), "--store", server.store_url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert proof.returncode == 0, proof.stdout + proof.stderr
+
+
+def pause_and_go_on(page: Page, annotator: Page) -> None:
+    """A pause is asked twice, and seen by the annotator."""
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("dialog").get_by_role("button", name="Pause").click()
+    expect(page.locator(".badge")).to_have_text("Paused")
+    expect(page.get_by_role("button", name="Go on")).to_be_focused()
+    assert violations(page) == []
+    annotator.reload()
+    annotator.locator(".task, .nothing").wait_for()
+    while annotator.locator(".task").count():  # what they hold already they may still do
+        press(annotator, "a", "b", "c")
+        submit(annotator)
+    expect(annotator.get_by_role("heading", name="The project is paused")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("dialog").get_by_role("button", name="Go on").click()
+    expect(page.locator(".badge")).to_have_text("Open")
+    annotator.reload()
+    annotator.locator("#prompt-title").wait_for()
+
+
 def test_a_lead_walks_through_a_day_in_english(server: Server, browser: Browser, file: Path, tmp_path: Path) -> None:
     name = project(server, rows(4), overlap=2)
     annotator = arrive(browser, server, name)
@@ -79,63 +142,9 @@ def test_a_lead_walks_through_a_day_in_english(server: Server, browser: Browser,
     expect(days.get_by_role("row")).to_have_count(8)
     expect(days).to_contain_text("Answers a day over the last 7 days: 1. At this pace the 7 that are left are done on")
     assert violations(page) == []
-
-    # A file: looked at, then loaded.
-    page.get_by_label("Choose a file").set_input_files(file)
-    files = page.get_by_role("region", name="Files to load")
-    load = files.get_by_role("button", name="Load 5 tasks")
-    load.wait_for()
-    files.get_by_text("Lines that cannot be used: 1").click()
-    expect(files.locator(".rejects li")).to_contain_text("line 6")
-    files.get_by_text("The first 3 prompts").click()
-    expect(files.locator(".first .answer").first).to_have_text("new 0 <script>alert(1)</script>")
-    assert violations(page) == []
-    files.get_by_label("Kind of task").select_option("A or B")
-    files.get_by_label("Answers per task").fill("3")
-    files.get_by_label("Answers per task").press("Tab")
-    expect(files).to_contain_text("A or B 5 · no language 5 · 15 answers needed")
-    load.click()
-    expect(files).to_contain_text("5 tasks loaded.")
-    expect(progress).to_contain_text("0 of 9 tasks done")
-
-    # Out again: one zip, which proves itself.
-    page.get_by_label("Pairs of each task").select_option("best-worst")
-    page.get_by_role("button", name="Export").click()
-    link = page.get_by_role("link", name="Download the zip file")
-    link.wait_for(timeout=60_000)
-    expect(page.get_by_role("region", name="Export")).to_contain_text("Pairs: 1 (1 for training, 0 for validation, 0")
-    with page.expect_download() as download:
-        link.click()
-    download.value.save_as(tmp_path / "out.zip")
-    with zipfile.ZipFile(tmp_path / "out.zip") as packed:
-        packed.extractall(tmp_path / "out")
-    folder = next((tmp_path / "out").iterdir())
-    proof = subprocess.run(
-        [sys.executable, "-m", "curate.verify", str(folder), "--store", server.store_url],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert proof.returncode == 0, proof.stdout + proof.stderr
-
-    # A pause is asked twice, and seen by the annotator.
-    page.get_by_role("button", name="Pause").click()
-    page.get_by_role("dialog").get_by_role("button", name="Pause").click()
-    expect(page.locator(".badge")).to_have_text("Paused")
-    expect(page.get_by_role("button", name="Go on")).to_be_focused()
-    assert violations(page) == []
-    annotator.reload()
-    annotator.locator(".task, .nothing").wait_for()
-    while annotator.locator(".task").count():  # what they hold already they may still do
-        press(annotator, "a", "b", "c")
-        submit(annotator)
-    expect(annotator.get_by_role("heading", name="The project is paused")).to_be_visible()
-    page.get_by_role("button", name="Go on").click()
-    page.get_by_role("dialog").get_by_role("button", name="Go on").click()
-    expect(page.locator(".badge")).to_have_text("Open")
-    annotator.reload()
-    annotator.locator("#prompt-title").wait_for()
+    load_a_file(page, file)
+    export_and_prove(page, server, tmp_path)
+    pause_and_go_on(page, annotator)
     assert not [url for url in asked if "/lead" in url]  # annotators never fetch what is the leads'
     assert wrong == []
 

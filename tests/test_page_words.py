@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from hands import CRITERIA, arrive, onward, press, project
@@ -177,6 +178,24 @@ def left_in_english(page: Page) -> list[str]:
     return [text for text in texts if any(not FINE.fullmatch(word) for word in LATIN.findall(text))]
 
 
+def keys_and_settings(page: Page, look: Callable[[str], None]) -> None:
+    """The sheet of keys in each of its states, then the settings."""
+    press(page, "?")
+    look("keys")
+    page.locator(".keycap").first.click()
+    look("a new key asked for")
+    for key in ("a", "Enter", "x"):
+        press(page, key)
+        look(f"keys, {key} pressed")
+    page.locator(".swap").click()
+    look("keys swapped")
+    page.get_by_role("button", name="恢复全部默认键").click()
+    look("keys as they were")
+    press(page, "Escape")
+    page.get_by_role("button", name="设置").click()
+    look("settings")
+
+
 def test_nothing_is_left_in_english_in_a_chinese_session(server: Server, browser: Browser) -> None:
     ranking, ab = project(server, rows(3)), project(server, rows(2, answers=2), kind="ab")
     rating = project(server, rows(2, answers=2), kind="rating", criteria=CRITERIA)
@@ -213,20 +232,7 @@ def test_nothing_is_left_in_english_in_a_chinese_session(server: Server, browser
     page.locator("h1").first.focus()
     press(page, "a", "b")
     look("ranking")
-    press(page, "?")
-    look("keys")
-    page.locator(".keycap").first.click()
-    look("a new key asked for")
-    for key in ("a", "Enter", "x"):
-        press(page, key)
-        look(f"keys, {key} pressed")
-    page.locator(".swap").click()
-    look("keys swapped")
-    page.get_by_role("button", name="恢复全部默认键").click()
-    look("keys as they were")
-    press(page, "Escape")
-    page.get_by_role("button", name="设置").click()
-    look("settings")
+    keys_and_settings(page, look)
     press(page, "Escape", "s")
     look("skip")
     press(page, "Escape", "c")
