@@ -6,6 +6,7 @@ import random
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,22 @@ from tour.truth import Vote, better, expected_alpha, worth
 from tour.words import CLAIMS, STAGES
 
 ASKED = 'For "handwriting", keep a short list and then call ahead.'
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_port() -> Iterator[None]:
+    """One port for every tour of this file, which no tour that goes on beside it has."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(going, "PORT", next(port for port in range(going.PORT + 1, going.PORT + 100) if _is_free(port)))
+        yield
 
 
 def test_worth_follows_the_guidelines_and_no_two_answers_are_alike() -> None:
