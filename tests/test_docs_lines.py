@@ -82,7 +82,8 @@ def understood(words: list[str]) -> None:
 
 
 def judged(project: str) -> int:
-    """Everybody judges all that is there for them, as they would on the page: what stands first is best."""
+    """Everybody judges all that is there for them, as they would on the page, by one taste: what they see stands in an
+    order that is drawn anew for each, and people who go by it alone leave nothing to export one time in eight."""
     done = 0
     with opened(os.environ.get("CONCORD_STORE") or "sqlite:///workspace/concord.db") as store:
         with store.read() as tx:
@@ -94,8 +95,11 @@ def judged(project: str) -> int:
                     lease = claim(tx, place, person)
                     if lease is None:
                         break
-                    order = {"ranking": [[one] for one in lease.shown]}
-                    said = {"choice": "A"} if lease.task.kind == "ab" else order
+                    text_of = {response.id: response.text for response in lease.task.responses}
+                    ranked = sorted(lease.shown, key=text_of.__getitem__)
+                    said: dict[str, Any] = {"ranking": [[one] for one in ranked]}
+                    if lease.task.kind == "ab":
+                        said = {"choice": "AB"[lease.shown.index(ranked[0])]}
                     submit(tx, person, lease.token, {"verdict": "answered", **said})
                     done += 1
     return done
