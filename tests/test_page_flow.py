@@ -1,6 +1,7 @@
 """People at work in a real browser: what they do on the page is what the store keeps."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -332,16 +333,22 @@ def test_responses_are_dragged_into_rows_by_mouse(server: Server, browser: Brows
     assert last(server, name)["ranking"] == [[shown["B"]], [shown["A"], shown["C"]]]
 
 
-def test_responses_are_dragged_into_rows_by_finger_on_a_phone(server: Server, browser: Browser) -> None:
-    name = project(server, rows(1))
-    page = arrive(browser, server, name, **PHONE)
-    shown = texts(page)
-    page.locator(".expand").tap()
+def touches(page: Page) -> Callable[..., None]:
+    """What a finger does on this page: the kind of a touch, and where each finger is."""
     finger = page.context.new_cdp_session(page)
 
     def touch(kind: str, *at: tuple[float, float]) -> None:
         finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in at]})
 
+    return touch
+
+
+def test_responses_are_dragged_into_rows_by_finger_on_a_phone(server: Server, browser: Browser) -> None:
+    name = project(server, rows(1))
+    page = arrive(browser, server, name, **PHONE)
+    shown = texts(page)
+    page.locator(".expand").tap()
+    touch = touches(page)
     for letter, row in [("C", 1), ("A", 3), ("B", 1)]:
         x, y = middle(page, f"[data-chip={letter}] .handle")
         to_x, to_y = middle(page, f"[data-row='{row}'] ul")
@@ -351,9 +358,25 @@ def test_responses_are_dragged_into_rows_by_finger_on_a_phone(server: Server, br
         touch("touchEnd")
         page.locator(f"[data-row='{row}'] [data-chip={letter}]").wait_for()
     assert places(page) == {"C": 1, "A": 3, "B": 1}
-    # The first click after a drag is heard. Not a tap: Chromium swallows the first one after simulated touches.
+    # Not a tap: Chromium swallows the first one after simulated touches.
     onward(page, lambda: page.locator("button.submit").dispatch_event("click"))
     assert last(server, name)["ranking"] == [[shown["B"], shown["C"]], [shown["A"]]]
+
+
+def test_the_first_click_after_a_finger_s_drag_is_heard_however_soon_it_comes(server: Server, browser: Browser) -> None:
+    page = arrive(browser, server, project(server, rows(1)), **PHONE)
+    page.locator(".expand").tap()
+    touch = touches(page)
+    touch("touchStart", middle(page, "[data-chip=A] .handle"))
+    touch("touchMove", middle(page, "[data-row='2'] ul"))
+    page.locator(".ghost").wait_for()
+    # At once when the finger is lifted, after the board has put the response where it was let go.
+    page.evaluate(
+        "() => addEventListener('pointerup', () => document.querySelector('[aria-label=\"Put B at rank 1\"]').click())"
+    )
+    touch("touchEnd")
+    page.locator("[data-row='2'] [data-chip=A]").wait_for()
+    assert places(page) == {"A": 2, "B": 1}
 
 
 def test_a_drag_let_go_beside_the_board_changes_nothing(server: Server, browser: Browser) -> None:

@@ -136,8 +136,9 @@ export function ranking(view, answer, changed) {
       const row = event.type === "pointerup" ? over(event) : null;
       for (const one of board.querySelectorAll(".row")) one.classList.remove("over");
       if (row) place(letter, Number(row.dataset.row), "pick");
-      const swallow = (click) => click.stopPropagation(); // the click that ends a mouse's drag; a finger's has none
-      window.addEventListener("click", swallow, { capture: true });
+      if (event.pointerType === "touch") return; // a finger's drag ends in no click: the next one is meant
+      const swallow = (click) => click.stopPropagation(); // the one click that a mouse's drag ends in
+      window.addEventListener("click", swallow, { capture: true, once: true });
       setTimeout(() => window.removeEventListener("click", swallow, { capture: true }), 0);
     };
     window.addEventListener("pointermove", move);
