@@ -389,6 +389,21 @@ def test_a_drag_let_go_beside_the_board_changes_nothing(server: Server, browser:
     expect(page.locator(".ghost")).to_have_count(0)
 
 
+def test_a_drag_let_go_where_it_began_chooses_nothing_and_the_next_click_does(server: Server, browser: Browser) -> None:
+    page = arrive(browser, server, project(server, rows(1)))
+    handle = page.locator("[data-chip=A] .handle")
+    x, y = middle(page, "[data-chip=A] .handle")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y, steps=4)
+    page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+    expect(page.locator(".ghost")).to_have_count(0)
+    expect(handle).to_have_attribute("aria-pressed", "false")
+    page.mouse.click(x, y)
+    expect(handle).to_have_attribute("aria-pressed", "true")
+
+
 def test_buttons_move_a_response_and_take_it_out(server: Server, browser: Browser) -> None:
     page = arrive(browser, server, project(server, rows(1)))
 

@@ -62,3 +62,17 @@ export function typing(event) {
   const at = event.target;
   return event.isComposing || event.keyCode === 229 || /^(INPUT|TEXTAREA|SELECT)$/.test(at.tagName) && at.type !== "radio" && at.type !== "checkbox" || at.isContentEditable;
 }
+
+/** Stop the click that the press going on ends in, if it ends in one; a next press, a key's or a program's click is heard. */
+export function stopItsClick() {
+  const ended = new AbortController();
+  const on = (kind, act) => window.addEventListener(kind, act, { capture: true, signal: ended.signal });
+  on("click", (click) => {
+    if (!click.detail) return; // not a press: a key, or what reads the page aloud
+    click.preventDefault();
+    click.stopPropagation();
+    ended.abort();
+  });
+  on("pointerdown", () => ended.abort());
+  on("pointercancel", () => ended.abort());
+}

@@ -1,6 +1,6 @@
 // Ranking: responses into rows, best first; two in a row are a tie; none is placed until somebody places it.
 
-import { announce, fill, h } from "./dom.js";
+import { announce, fill, h, stopItsClick } from "./dom.js";
 import { actionOf, pressed, shownKey } from "./keys.js";
 import { t } from "./words.js";
 
@@ -136,10 +136,7 @@ export function ranking(view, answer, changed) {
       const row = event.type === "pointerup" ? over(event) : null;
       for (const one of board.querySelectorAll(".row")) one.classList.remove("over");
       if (row) place(letter, Number(row.dataset.row), "pick");
-      if (event.pointerType === "touch") return; // a finger's drag ends in no click: the next one is meant
-      const swallow = (click) => click.stopPropagation(); // the one click that a mouse's drag ends in
-      window.addEventListener("click", swallow, { capture: true, once: true });
-      setTimeout(() => window.removeEventListener("click", swallow, { capture: true }), 0);
+      stopItsClick(); // a mouse's drag ends in one unless what it began on was drawn anew; a finger's in none
     };
     window.addEventListener("pointermove", move);
     window.addEventListener("pointerup", end);

@@ -1,7 +1,7 @@
 // What helps to read, in one menu: the text's size, differences, scrolling in step, code, the prompt pinned, no folds.
 
 import { comparison, unmark } from "./compare.js";
-import { announce, h } from "./dom.js";
+import { announce, h, stopItsClick } from "./dom.js";
 import { fitAll } from "./fold.js";
 import { keyHint } from "./keys.js";
 import { lang, t } from "./words.js";
@@ -140,14 +140,8 @@ function menuParts(resize, set) {
   const button = h("button", { type: "button", class: "quiet open-aids", "aria-expanded": "false", "aria-controls": box.id, popovertarget: box.id }, t("reading"));
   box.addEventListener("beforetoggle", ({ newState }) => newState === "open" && place(box, button));
   box.addEventListener("toggle", ({ newState }) => button.setAttribute("aria-expanded", String(newState === "open")));
-  /** A press beside the open menu closes it and does nothing else: the click it ends in, if it ends in one, is stopped. */
-  const beside = (event) => {
-    if (!box.matches(":popover-open") || box.contains(event.target) || button.contains(event.target)) return;
-    const ended = new AbortController();
-    const here = { capture: true, once: true, signal: ended.signal };
-    document.addEventListener("click", (click) => (click.preventDefault(), click.stopPropagation(), ended.abort()), here);
-    for (const next of ["pointerdown", "pointercancel", "keydown"]) document.addEventListener(next, () => ended.abort(), here);
-  };
+  /** A press beside the open menu closes it and does nothing else. */
+  const beside = (event) => box.matches(":popover-open") && !box.contains(event.target) && !button.contains(event.target) && stopItsClick();
   // Before it opens, not after: word that it has opened is a task of its own, and a tap may come first.
   box.addEventListener("beforetoggle", ({ newState }) => document[newState === "open" ? "addEventListener" : "removeEventListener"]("pointerdown", beside, { capture: true }));
   return { button, box, boxes, smaller, larger, size };
