@@ -143,7 +143,8 @@ def test_ctrl_c_behind_make_leaves_the_manifest_of_a_folder_that_is_whole(tmp_pa
     python.chmod(0o755)
     for stamp in (".core", ".train"):
         (tmp_path / ".venv" / stamp).touch()
-    typed = ["make", "WORKSPACE=w", "w/tiny/manifest.json"]
+    # Whatever runs in the background of a script was started deaf to Ctrl-C, tests and all; who types make is not.
+    typed = ["env", "--default-signal=INT", "make", "WORKSPACE=w", "w/tiny/manifest.json"]
     run = subprocess.run(typed, cwd=tmp_path, capture_output=True, text=True, start_new_session=True)
     assert run.returncode != 0
     assert (tmp_path / "w/tiny/manifest.json").exists(), run.stderr
