@@ -279,6 +279,8 @@ def test_leaving_for_another_screen_while_a_task_loads_ends_on_that_screen(serve
     page.wait_for_function("document.querySelector('.busy')")
     page.get_by_role("link", name="My answers").click()
     page.locator("h1", has_text="My answers").wait_for()
+    while not held:  # asked for, and not on its way yet
+        page.wait_for_timeout(20)
     with page.expect_response("**/next"):
         held[0].continue_()
     page.wait_for_function("!document.querySelector('.busy')")
