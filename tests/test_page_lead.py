@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from hands import PHONE, arrive, press, project, submit, tab_to, texts
 from made import rows
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from serving import Server, add_person, opened, served, sign_in
 from test_page_access import outside, violations
 from test_page_words import LATIN, OURS
@@ -225,6 +225,7 @@ def test_the_page_looks_again_without_moving_focus_or_scroll(server: Server, bro
     link = page.get_by_role("link", name=f"{name} extra 2")
     link.focus()
     page.get_by_text("As a table").evaluate("summary => summary.parentElement.open = true")
+    expect(page.locator(".part-progress")).not_to_contain_text("…")  # the figures are here
     page.evaluate("scrollTo(0, 300)")
     press(ana, "a", "b", "c")
     submit(ana)
@@ -366,3 +367,52 @@ def _judge(tx: Tx, name: str, person: str, number: int) -> None:
     first = sorted(lease.shown)[0]
     wanted = "A" if (lease.shown[0] == first) == (number % 4 > 0) else "B"
     answers.submit(tx, who, lease.token, {"verdict": "answered", "choice": wanted})
+
+
+@pytest.mark.parametrize("where", ["tasks", "project", "person"])
+def test_a_screen_that_takes_long_says_so_and_shows_no_empty_button_or_plot(
+    server: Server, browser: Browser, where: str
+) -> None:
+    name = project(server, rows(2))
+    page = lead(browser, server, name, "Lea Waits")
+    here = f"#/p/{name}"
+    person = page.locator(".people tbody a").first.get_attribute("href")
+    page.goto(f"{server.url}/#/")
+    held: list[Route] = []
+    free: list[bool] = []
+    page.route(re.compile("/next$|/lead/"), lambda route: route.continue_() if free else held.append(route))
+    page.goto(f"{server.url}/{ {'tasks': here, 'project': here + '/lead', 'person': person}[where] }")
+    page.locator(".concord.busy").wait_for()
+    page.wait_for_function("getComputedStyle(document.querySelector('.concord'), '::before').visibility === 'visible'")
+    assert [wrong for wrong in violations(page) if not wrong.startswith("page-has-heading-one")] == []
+    assert page.locator("#main :is(button, .action, .plot):visible").count() == 0
+    while not held:
+        page.wait_for_timeout(20)
+    free.append(True)
+    for route in held:
+        route.continue_()
+    page.locator("#main :is(button, select):visible").first.wait_for()
+    expect(page.locator(".concord.busy")).to_have_count(0)
+    assert violations(page) == []
+
+
+def test_nothing_on_the_page_moves_when_the_figures_come(server: Server, browser: Browser) -> None:
+    name = project(server, rows(2))
+    page = lead(browser, server, name, "Lea Looks")
+    calm = "() => [...document.querySelectorAll('.part')].slice(0, 3).map(part => [part.offsetTop, part.offsetHeight])"
+    expect(page.locator(".part-progress")).not_to_contain_text("…")
+
+    def computing(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "figures": None, "computing": False})
+
+    here = re.compile(f"/lead/{name}$")
+    page.route(here, computing)
+    page.reload()
+    page.locator(".people tbody tr").first.wait_for()
+    before = page.evaluate(calm)
+    assert "…" in page.locator(".part-progress").inner_text()
+    page.unroute(here)
+    page.reload()
+    expect(page.locator(".part-progress")).not_to_contain_text("…")
+    assert page.evaluate(calm) == before

@@ -71,9 +71,9 @@ def marked(page: Page) -> dict[str, list[str]]:
 
 
 def said(page: Page) -> str:
-    """What the comparison says, once it has said something."""
+    """What the comparison says, once it has compared what is chosen now."""
+    expect(page.locator(".differ")).to_have_attribute("aria-busy", "false")
     line = page.locator(".differ [role=status]")
-    expect(line).to_have_text(re.compile(r"^(?!Comparing).+"))
     return " ".join(line.inner_text().split())
 
 
@@ -269,6 +269,22 @@ def test_what_is_no_difference_in_words_is_said_so(
     expect(page.locator(".differ")).to_be_hidden()
     expect(page.locator(".note")).to_have_text("Differences are no longer marked.")
     assert page.evaluate("document.activeElement.id") == "prompt-title"  # the focus is not lost with the button
+
+
+def test_until_a_newly_chosen_pair_is_compared_the_bar_is_busy(server: Server, browser: Browser) -> None:
+    page = at(browser, server, task([f"text number{n}" for n in range(3)]), kind="ranking")
+    press(page, "w")
+    before = said(page)
+    at_once = page.evaluate(
+        """() => {
+          const other = document.querySelectorAll('.differ select')[1];
+          other.value = 'C';
+          other.dispatchEvent(new Event('change'));
+          return other.closest('.differ').ariaBusy;
+        }"""
+    )
+    assert (before, at_once) == ("Words only in A: 1 Words only in B: 1", "true")
+    assert said(page) == "Words only in A: 1 Words only in C: 1"
 
 
 def test_chinese_is_compared_by_character_on_a_phone(server: Server, browser: Browser) -> None:

@@ -191,6 +191,7 @@ export function comparison(responses, chosen, rows, switched) {
 
   async function again() {
     const mine = ++run;
+    bar.ariaBusy = "true"; // what it says is still of the pair before
     const names = letters.length > 2 ? [one.value, other.value] : letters;
     const alive = () => mine === run && bar.isConnected;
     const slow = setTimeout(() => alive() && fill(status, t("compare_working")), 250);
@@ -201,6 +202,7 @@ export function comparison(responses, chosen, rows, switched) {
     if (!result || !alive()) return;
     if (result.marks) SIDES.forEach((side, i) => painter.paint(side, result.marks[i]));
     fill(status, result.said.map((part, i) => [i ? " " : null, part]));
+    bar.ariaBusy = "false";
   }
 
   function turn(on) {

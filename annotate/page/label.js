@@ -73,7 +73,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
       shell.failed(failure);
       if (passing(failure)) setTimeout(() => gone || load(reviseThis), 2500);
     } finally {
-      shell.busy(false);
+      if (!gone) shell.busy(false);
     }
   }
 
@@ -200,6 +200,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
 
   function rest(on) {
     busy = on;
+    shell.busy(on);
     root.querySelector(".task").inert = on;
     refreshState();
   }
@@ -253,6 +254,7 @@ export function labelScreen(root, shell, project, reviseId = null) {
     keeper = clock = null;
     task = null;
     busy = false;
+    shell.busy(false);
   }
 
   // What single keys do here beside the kind's own, by the names of actions in keys.js. One line each.

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { announce, fill, h } from "./dom.js";
 import { exportPart, filesPart } from "./lead_files.js";
 import { judgesPart, measuredPart, standingsPart } from "./lead_measures.js";
-import { addSheet, agreed, ago, asked, confirmSheet, counts, day, dayPlot, moment, part, percent, seconds, style, terms, watch } from "./lead_parts.js";
+import { addSheet, agreed, ago, asked, confirmSheet, counts, day, dayPlot, known, moment, part, percent, seconds, style, terms, watch } from "./lead_parts.js";
 import { bar } from "./pages.js";
 import { number, said, t } from "./words.js";
 
@@ -28,7 +28,7 @@ export async function leadScreen(root, shell, name) {
     root,
     h(
       "section",
-      { class: "lead-page" },
+      { class: "lead-page", "aria-busy": "true" },
       h("div", { class: "lead-top" }, title, badge, age, pauseButton),
       h("div", { class: "lead-grid" }, progress, days, people, measured, standings, judges, h("div", { class: "stack" }, agreement, exported.node), files.node),
     ),
@@ -51,6 +51,7 @@ export async function leadScreen(root, shell, name) {
     const figures = data.figures;
     age.textContent = !figures ? t("lead_computing") : data.computing ? t("lead_as_of", { ago: ago(figures.as_of, data.now) }) : "";
     for (const one of parts) one.update(data, figures);
+    known(root);
     files.update(data.upload, data.layouts);
     exported.update(data.export);
   }
@@ -96,12 +97,13 @@ function progressPart() {
       line.textContent = t("lead_tasks_done", { done: number(data.tasks_done), tasks: number(data.tasks) });
       fill(strip, bar(data.tasks ? data.tasks_done / data.tasks : 0, t("project_bar")));
       const { done, held, open } = data.slots;
-      const rows = [[t("lead_slots"), t("lead_slots_are", { done: number(done), held: number(held), open: number(open) })]];
-      if (figures) {
-        rows.push([t("lead_verdicts"), counts(figures.verdicts, (v) => t(`verdict_${v}`))]);
-        rows.push([t("lead_skips"), counts(figures.skips, (reason) => t(`skip_${reason}`))]);
-        rows.push([t("lead_stuck"), figures.out_of_reach ? h("strong", { class: "warn" }, t("lead_stuck_tasks", { n: number(figures.out_of_reach) })) : t("lead_none")]);
-      }
+      const later = (make) => (figures ? make(figures) : "…"); // its place is kept: nothing below moves
+      const rows = [
+        [t("lead_slots"), t("lead_slots_are", { done: number(done), held: number(held), open: number(open) })],
+        [t("lead_verdicts"), later(({ verdicts }) => counts(verdicts, (v) => t(`verdict_${v}`)))],
+        [t("lead_skips"), later(({ skips }) => counts(skips, (reason) => t(`skip_${reason}`)))],
+        [t("lead_stuck"), later(({ out_of_reach: n }) => (n ? h("strong", { class: "warn" }, t("lead_stuck_tasks", { n: number(n) })) : t("lead_none")))],
+      ];
       fill(list, terms(rows));
     },
   };
@@ -113,7 +115,7 @@ function daysPart() {
   return {
     node: part("days", plot.node, line, h("p", { class: "hint" }, t("lead_utc"))),
     update(data, figures) {
-      plot.node.hidden = !figures;
+      plot.node.classList.toggle("later", !figures);
       if (!figures) return (line.textContent = t("lead_computing"));
       plot.update(figures.days);
       line.textContent = paceWords(figures.pace, data);

@@ -60,6 +60,9 @@ export async function asked(path, root, title, shell) {
   }
 }
 
+/** The first figures are here: what waited for them without a word of its own may be seen. */
+export const known = (root) => root.querySelector(".lead-page").removeAttribute("aria-busy");
+
 // ── how numbers read ──
 
 export const percent = (share) => new Intl.NumberFormat(lang, { style: "percent", maximumFractionDigits: 1 }).format(share);

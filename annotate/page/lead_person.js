@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { announce, fill, h } from "./dom.js";
 import { personMeasures } from "./lead_measures.js";
-import { ROLES, agreed, ago, asked, confirmSheet, counts, dayPlot, linkSheet, moment, part, percent, problem, seconds, style, terms, watch } from "./lead_parts.js";
+import { ROLES, agreed, ago, asked, confirmSheet, counts, dayPlot, known, linkSheet, moment, part, percent, problem, seconds, style, terms, watch } from "./lead_parts.js";
 import { number, t, when } from "./words.js";
 
 /** The page of a person in a project; `close` ends what it does by itself. */
@@ -17,7 +17,7 @@ export async function personScreen(root, shell, name, id) {
   const back = h("a", { href: `#/p/${encodeURIComponent(name)}/lead`, class: "back" }, t("lead_back"));
   fill(
     root,
-    h("section", { class: "lead-page" }, h("p", {}, back), h("div", { class: "lead-top" }, title, badge, age), h("div", { class: "lead-grid" }, work.map((one) => one.node))),
+    h("section", { class: "lead-page", "aria-busy": "true" }, h("p", {}, back), h("div", { class: "lead-top" }, title, badge, age), h("div", { class: "lead-grid" }, work.map((one) => one.node))),
   );
 
   async function look() {
@@ -29,6 +29,7 @@ export async function personScreen(root, shell, name, id) {
     const { figures } = data;
     age.textContent = !figures ? t("lead_computing") : data.computing ? t("lead_as_of", { ago: ago(figures.as_of, data.now) }) : "";
     for (const one of work) one.update(data, figures);
+    known(root);
     return data.computing ? (figures ? 5000 : 1200) : 0;
   }
 
@@ -67,7 +68,7 @@ function plotPart() {
   return {
     node: part("days", plot.node, h("p", { class: "hint" }, t("lead_utc"))),
     update(data, figures) {
-      plot.node.hidden = !figures;
+      plot.node.classList.toggle("later", !figures);
       if (figures) plot.update(figures.days);
     },
   };
@@ -91,7 +92,7 @@ function latestPart() {
     update(data) {
       const line = (j) => [t(`kind_${j.kind}`), when(j.at), t(`verdict_${j.verdict}`), j.state === "surplus" ? t("state_surplus") : null].filter(Boolean).join(" · ");
       fill(list, data.latest.map((j) => h("li", {}, h("span", { class: "excerpt", dir: "auto" }, j.excerpt || t("empty_answer")), h("span", { class: "hint" }, line(j)))));
-      if (!data.latest.length) fill(list, h("li", { class: "hint" }, t("mine_none")));
+      if (!data.latest.length) fill(list, h("li", { class: "hint" }, t("lead_latest_none")));
     },
   };
 }

@@ -63,6 +63,7 @@ function decoded(part) {
 async function route(shell) {
   shell.screen?.close?.();
   shell.screen = null;
+  shell.busy(false);
   const turn = (shell.turn = (shell.turn ?? 0) + 1);
   document.querySelectorAll("dialog[open]").forEach((box) => box.close("left"));
   const [path, query = ""] = location.hash.split("?");
@@ -91,6 +92,7 @@ async function route(shell) {
 /** What only leads need is fetched only by them. */
 async function leadPages(shell, name, turn, person) {
   shell.body.replaceChildren();
+  shell.busy(true);
   try {
     const screen = person ? (await import("./lead_person.js")).personScreen : (await import("./lead.js")).leadScreen;
     const opened = turn === shell.turn && (await screen(shell.body, shell, name, person));
@@ -98,6 +100,8 @@ async function leadPages(shell, name, turn, person) {
     else opened?.close?.();
   } catch (failure) {
     shell.failed(failure.code ? failure : { code: "offline" });
+  } finally {
+    if (turn === shell.turn) shell.busy(false);
   }
 }
 
@@ -163,6 +167,7 @@ function makeShell(root) {
         if (failure.code !== "not_there") shell.failed(failure);
       }
     },
+    /** Something is on its way; a line at the top says so when it takes long. */
     busy(on) {
       root.classList.toggle("busy", on);
     },
